@@ -1,0 +1,18 @@
+"""Diptych: translation of images between two domains, learnt from unpaired examples."""
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+__all__ = ["load_translator"]
+
+if TYPE_CHECKING:
+    from diptych.translator import load_translator
+
+
+def __getattr__(name: str) -> Any:
+    """Import torch only when something that needs it is asked for."""
+    if name == "load_translator":
+        from diptych.translator import load_translator
+
+        return load_translator
+    raise AttributeError(f"module 'diptych' has no attribute {name!r}")

@@ -1,0 +1,10 @@
+"""Callbacks: what happens around a method while it learns."""
+
+from diptych.callbacks.checkpoint import LastCheckpoint
+from diptych.callbacks.ema import EMA, find_translators
+from diptych.callbacks.finish import Finish
+from diptych.callbacks.metrics_file import MetricsFile
+from diptych.callbacks.progress import RunProgress
+from diptych.callbacks.samples import Samples
+
+__all__ = ["EMA", "Finish", "LastCheckpoint", "MetricsFile", "RunProgress", "Samples", "find_translators"]

@@ -1,0 +1,72 @@
+"""An exponential moving average of the generators' weights: what users get is steadier than the last step."""
+
+import copy
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from diptych.errors import UserError
+from diptych.methods import Method
+from diptych.networks import Network
+
+
+class EMA(Callback):
+    """θ̄ ← d·θ̄ + (1 − d)·θ after every batch, with d = min(decay, (1 + n) / (10 + n)) at the n-th update.
+
+    Only the networks handed to users are averaged; discriminators stay as they are.
+    """
+
+    def __init__(self, decay: float = 0.999) -> None:
+        if not 0 <= decay < 1:
+            raise UserError(f"callbacks.ema.decay = {decay} must lie in [0, 1)")
+        self.decay = decay
+        self.updates = 0
+        self.averaged: dict[str, Network] = {}
+
+    @property
+    def state_key(self) -> str:
+        return "EMA"
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Start from the networks' present weights."""
+        assert isinstance(pl_module, Method)
+        for direction, network in pl_module.translators.items():
+            self.averaged[direction] = copy.deepcopy(network).requires_grad_(False).eval()
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Move the averages to where the networks are."""
+        for network in self.averaged.values():
+            network.to(pl_module.device)
+
+    @torch.no_grad()
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        """Take one step towards the present weights; buffers are copied."""
+        assert isinstance(pl_module, Method)
+        self.updates += 1
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        for direction, network in pl_module.translators.items():
+            averages, present = list(self.averaged[direction].parameters()), list(network.parameters())
+            torch._foreach_lerp_(averages, present, 1 - decay)
+            for average, buffer in zip(self.averaged[direction].buffers(), network.buffers(), strict=True):
+                average.copy_(buffer)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the averages by direction and the number of updates."""
+        averaged: dict[str, dict[str, Tensor]] = {d: n.state_dict() for d, n in self.averaged.items()}
+        return {"updates": self.updates, "averaged": averaged}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from saved averages."""
+        self.updates = state_dict["updates"]
+        for direction, weights in state_dict["averaged"].items():
+            self.averaged[direction].load_state_dict(weights)
+
+
+def find_translators(trainer: Trainer, method: Method) -> dict[str, Network]:
+    """Return the averaged networks where an `EMA` keeps them, the method's own otherwise."""
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, EMA) and callback.averaged:
+            return callback.averaged
+    return method.translators

@@ -1,0 +1,84 @@
+"""The end of a run: translators exported, evaluated, and the next command to type."""
+
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from rich.console import Console
+
+from diptych.callbacks.ema import find_translators
+from diptych.data import UnpairedData
+from diptych.methods import Method
+from diptych.metrics import Evaluation, EvaluationData, evaluate
+from diptych.translator import Translator
+
+
+class Finish(Callback):
+    """Writes `translators/*.safetensors`, then `metrics.json` and a table of each direction's scores."""
+
+    def __init__(self, run_dir: str, experiment: str, evaluation: bool = True) -> None:
+        self.run_dir = Path(run_dir)
+        self.experiment = experiment
+        self.evaluation = evaluation
+        self.scores: dict[str, Evaluation] = {}
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Let a checkpoint carry the same notes as the bundles made from it."""
+        assert isinstance(pl_module, Method)
+        checkpoint.setdefault("diptych", {})["notes"] = {d: self._note(trainer, pl_module, d) for d in pl_module.translators}
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Export, evaluate, and say what to do next."""
+        assert isinstance(pl_module, Method)
+        if not trainer.is_global_zero:
+            return
+        console = Console()
+        paths = {}
+        for direction, network in find_translators(trainer, pl_module).items():
+            paths[direction] = self.run_dir / "translators" / f"{direction}.safetensors"
+            translator = Translator(network, self._note(trainer, pl_module, direction))
+            translator.save(paths[direction])
+            data = trainer.datamodule  # type: ignore[attr-defined]
+            if self.evaluation and all(data.test_paths.values()):
+                self._evaluate(translator, data, direction, console)
+        if self.scores:
+            text = json.dumps({direction: scores.to_dict() for direction, scores in self.scores.items()}, indent=2)
+            (self.run_dir / "metrics.json").write_text(text + "\n")
+        self._say_next(console, paths)
+
+    def _evaluate(self, translator: Translator, data: UnpairedData, direction: str, console: Console) -> None:
+        here, there = direction
+        chosen = EvaluationData(
+            train={"a": data.train_paths[here], "b": data.train_paths[there]},
+            test={"a": data.test_paths[here], "b": data.test_paths[there]},
+            load=lambda paths: data.load(list(paths)),
+        )
+        with torch.random.fork_rng(devices=[]), console.status(f"evaluating {translator.title}"):
+            self.scores[direction] = evaluate(translator, chosen)
+        console.print(self.scores[direction].to_table(translator.title))
+
+    def _note(self, trainer: Trainer, method: Method, direction: str) -> dict[str, Any]:
+        here, there = direction
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        return {
+            "direction": direction,
+            "from": data.names[here],
+            "to": data.names[there],
+            "experiment": self.experiment,
+            "method": type(method).__name__,
+            "size": data.preparation.crop_size,
+            "iteration": method.iteration,
+            "images_seen": method.images_seen,
+        }
+
+    def _say_next(self, console: Console, paths: dict[str, Path]) -> None:
+        """Print where things are and the command that applies them."""
+        direction, path = next(iter(paths.items()))
+        console.print(f"Pictures: {self.run_dir / 'samples' / 'final.png'}", soft_wrap=True, highlight=False)
+        command = ["diptych", "translate", "YOUR_IMAGES", "--translator", str(path), "--out", "translated"]
+        console.print(f"Next: {shlex.join(command)}", soft_wrap=True, highlight=False, markup=False)
+
+

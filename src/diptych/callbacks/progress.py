@@ -1,0 +1,89 @@
+"""Live progress of the whole run: images per second, time left, every loss by name."""
+
+import time
+from typing import Any
+
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.callbacks import ProgressBar
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from diptych.methods import Method
+
+
+class RunProgress(ProgressBar):
+    """One bar for the run with the losses below it; a plain line now and then where there is no terminal."""
+
+    def __init__(self, refresh_seconds: float = 1.0, line_seconds: float = 20.0) -> None:
+        super().__init__()
+        self._console = Console()
+        self._refresh = refresh_seconds if self._console.is_terminal else line_seconds
+        self._bar = Progress(
+            TextColumn("epoch {task.fields[epoch]}"),
+            BarColumn(),
+            TextColumn("{task.completed}/{task.total} images · {task.fields[speed]:.1f} images/s"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=self._console,
+        )
+        self._live = Live(console=self._console, auto_refresh=False)
+        self._last: tuple[float, int] = (0.0, 0)
+        self._enabled = True
+
+    def disable(self) -> None:
+        """Say nothing (the other processes of a distributed run)."""
+        self._enabled = False
+
+    def enable(self) -> None:
+        """Speak again."""
+        self._enabled = True
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Open the display."""
+        assert isinstance(pl_module, Method)
+        super().on_train_start(trainer, pl_module)
+        batches = (trainer.max_epochs or 1) * trainer.num_training_batches
+        per_batch = pl_module.images_per_epoch / max(1, len(trainer.train_dataloader or ()))
+        total = max(round(batches * per_batch), pl_module.images_seen)
+        self._task = self._bar.add_task("train", total=total, epoch="1", speed=0.0)
+        self._last = (time.monotonic(), pl_module.images_seen)
+        if self._enabled and self._console.is_terminal:
+            self._live.start()
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        """Show where the run is, but not more often than people read."""
+        assert isinstance(pl_module, Method)
+        now, (then, images) = time.monotonic(), self._last
+        if not self._enabled or now - then < self._refresh:
+            return
+        speed = (pl_module.images_seen - images) / (now - then)
+        self._last = (now, pl_module.images_seen)
+        epoch = f"{trainer.current_epoch + 1}/{trainer.max_epochs}"
+        self._bar.update(self._task, completed=pl_module.images_seen, epoch=epoch, speed=speed)
+        losses = {k: float(v) for k, v in trainer.callback_metrics.items() if "/" in k}
+        if self._console.is_terminal:
+            self._live.update(Group(self._bar, _tabulate(losses)), refresh=True)
+        else:
+            left = (self._bar.tasks[0].total or 0) - pl_module.images_seen
+            line = " ".join(f"{name.split('/')[0][0]}/{name.split('/')[1]}={value:.3f}" for name, value in losses.items())
+            print(f"epoch {epoch} {speed:.1f} images/s, {left / max(speed, 1e-9) / 60:.1f} min left: {line}", flush=True)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Close the display."""
+        self._live.stop()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Give the terminal back."""
+        self._live.stop()
+
+
+def _tabulate(losses: dict[str, float]) -> Table:
+    """One row per player, one cell per loss."""
+    table = Table.grid(padding=(0, 2))
+    for player in dict.fromkeys(name.split("/")[0] for name in losses):
+        cells = [f"{n.split('/')[1]} [bold]{v:.3f}[/]" for n, v in losses.items() if n.startswith(f"{player}/")]
+        table.add_row(f"[cyan]{player}[/]", *cells)
+    return table

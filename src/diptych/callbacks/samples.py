@@ -1,0 +1,78 @@
+"""Pictures of what is learnt: the same test images, translated again and again."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.callbacks import Callback
+from torch import Tensor
+
+from diptych.callbacks.ema import find_translators
+from diptych.data import UnpairedData
+from diptych.images import draw_grid, write_image
+from diptych.methods import Method
+from diptych.networks import Network
+
+_SHEET_SIDE = 96  # smaller images are enlarged in pictures, so that one can see them
+
+
+class Samples(Callback):
+    """A grid of `count` fixed test images per domain, every `every` batches and at the end (`final.png`).
+
+    Columns: real A, fake B, cycled A; real B, fake A, cycled B, as far as the method has the directions.
+    """
+
+    def __init__(self, folder: str, every: int = 500, count: int = 6) -> None:
+        self.folder = Path(folder)
+        self.every, self.count = every, count
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        """Draw a grid every so many batches."""
+        assert isinstance(pl_module, Method)
+        if self.every and pl_module.iteration % self.every == 0 and trainer.is_global_zero:
+            self._save(trainer, pl_module, f"{pl_module.iteration:07d}")
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draw the contact sheet."""
+        assert isinstance(pl_module, Method)
+        if trainer.is_global_zero:
+            self._save(trainer, pl_module, "final", count=2 * self.count)
+
+    def _save(self, trainer: Trainer, method: Method, name: str, count: int | None = None) -> None:
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        picture = self.draw(find_translators(trainer, method), data, count or self.count)
+        write_image(picture, self.folder / f"{name}.png")
+        for logger in trainer.loggers:
+            _log_image(logger, picture, method)
+
+    @torch.no_grad()
+    def draw(self, translators: dict[str, Network], data: UnpairedData, count: int) -> Image.Image:
+        """Return the grid; where test images are aligned, the truth stands beside each fake."""
+        columns: list[tuple[str, Tensor]] = []
+        device = next(iter(translators.values())).parameters().__next__().device
+        for here, there in ("ab", "ba"):
+            if here + there not in translators:
+                continue
+            paths = data.sample_paths(here, count)
+            real = data.load(paths)
+            fake = translators[here + there](real.to(device))
+            columns += [(data.names[here], real), (f"→ {data.names[there]}", fake)]
+            if there + here in translators:
+                columns.append((f"→ {data.names[here]}", translators[there + here](fake)))
+            if data.aligned:
+                columns.append((f"true {data.names[there]}", data.load(data.find_partners(here, paths))))
+        side = columns[0][1].shape[-1]
+        return draw_grid(columns, scale=max(1, -(-_SHEET_SIDE // side)))
+
+
+def _log_image(logger: Any, picture: Image.Image, method: Method) -> None:
+    """Hand the picture to a logger that takes images."""
+    caption = f"iteration {method.iteration}, {method.images_seen} images"
+    if hasattr(logger, "log_image"):
+        logger.log_image("samples", [picture], caption=[caption])
+    elif hasattr(getattr(logger, "experiment", None), "add_image"):
+        tensor = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8)
+        shaped = tensor.reshape(picture.height, picture.width, 3)
+        logger.experiment.add_image("samples", shaped, method.images_seen, dataformats="HWC")

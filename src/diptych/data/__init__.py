@@ -1,0 +1,16 @@
+"""Data: folders of images in two domains, unpaired."""
+
+from diptych.data.folders import list_images, require_images
+from diptych.data.module import UnpairedData
+from diptych.data.preparation import Preparation
+from diptych.data.unpaired import EpochBatches, UnpairedImages, seed_generator
+
+__all__ = [
+    "EpochBatches",
+    "Preparation",
+    "UnpairedData",
+    "UnpairedImages",
+    "list_images",
+    "require_images",
+    "seed_generator",
+]

@@ -1,0 +1,186 @@
+"""What every method shares: players that move in turn on images rendered once."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from pytorch_lightning import LightningModule
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from diptych.errors import UserError
+from diptych.methods.schedule import Schedule
+from diptych.networks import Network
+
+Images = dict[str, Tensor]
+Terms = dict[str, Tensor]
+Weights = Mapping[str, Mapping[str, float]]
+MakeOptimizer = Callable[..., Optimizer]
+
+
+class Stateful(Protocol):
+    """Something whose state belongs in the checkpoint although it is no network."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+@dataclass(frozen=True)
+class Player:
+    """One side of the game: the networks it trains and the loss terms it minimises."""
+
+    name: str
+    networks: Sequence[nn.Module]
+    terms: Callable[[Images], Terms]
+
+
+class Method(LightningModule):
+    """A way of learning translators; a subclass says what is rendered, who plays, and for which terms.
+
+    `weights` and `optimizer` are keyed by player; a term and its weight share a name, and neither may lack the other.
+    `iteration` counts batches and `images_seen` images of one domain over all processes.
+    """
+
+    def __init__(self, weights: Weights, optimizer: Mapping[str, MakeOptimizer], schedule: Schedule) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.weights = {player: dict(terms) for player, terms in weights.items()}
+        self.make_optimizer = dict(optimizer)
+        self.schedule = schedule
+        self.iteration = 0
+        self.images_seen = 0
+        self.images_per_epoch = 1
+
+    @abstractmethod
+    def render(self, batch: Images) -> Images:
+        """Return the images that all players look at, made once from `{"a": N×3×H×W, "b": N×3×H×W}`."""
+
+    @abstractmethod
+    def players(self) -> Sequence[Player]:
+        """Return the players in the order in which they move."""
+
+    @property
+    @abstractmethod
+    def translators(self) -> dict[str, Network]:
+        """The networks handed to users, by direction: `ab`, `ba` or both."""
+
+    def remembered(self) -> dict[str, Stateful]:
+        """Return what the checkpoint must hold besides networks and optimizers, by name."""
+        return {}
+
+    def training_step(self, batch: Images, batch_index: int) -> None:
+        """Let each player move once."""
+        factor = self.schedule.factor(self.images_seen, self.images_per_epoch)
+        images = self.render(batch)
+        for player, optimizer in zip(self.players(), self._list_optimizers(), strict=True):
+            for group in optimizer.param_groups:
+                group["lr"] = group["initial_lr"] * factor
+            self._move(player, optimizer, images)
+        self.iteration += 1
+        self.images_seen += len(batch["a"]) * self.trainer.world_size
+        self.log_dict(
+            {
+                "iteration": float(self.iteration),
+                "images_seen": float(self.images_seen),
+                "learning_rate": optimizer.param_groups[0]["lr"],
+            }
+        )
+
+    def _move(self, player: Player, optimizer: Optimizer, images: Images) -> None:
+        with self._only(player):
+            terms = player.terms(images)
+            loss = self.weigh(player.name, terms)
+            optimizer.zero_grad()
+            self.manual_backward(loss)
+        optimizer.step()
+        self.log_dict({f"{player.name}/{term}": value.detach() for term, value in terms.items()})
+
+    def weigh(self, player: str, terms: Terms) -> Tensor:
+        """Return Σ weight·term; a term weighted zero may be left out, anything else must match by name."""
+        weights = self.weights.get(player, {})
+        missing = sorted(terms.keys() - weights.keys())
+        if missing:
+            raise UserError(f"method.weights.{player}.{missing[0]} is not set, but the method has this term")
+        idle = sorted(term for term, weight in weights.items() if weight and term not in terms)
+        if idle:
+            known = ", ".join(sorted(terms))
+            raise UserError(f"method.weights.{player}.{idle[0]} weights a term that does not exist; there are: {known}")
+        return torch.stack([weights[term] * value for term, value in terms.items()]).sum()
+
+    def weight(self, player: str, term: str) -> float:
+        """Return a term's weight, zero where it has none."""
+        return self.weights.get(player, {}).get(term, 0.0)
+
+    @contextmanager
+    def _only(self, player: Player) -> Iterator[None]:
+        """Freeze the networks of everybody else: no gradient is computed for weights that do not move."""
+        mine = {id(p) for network in player.networks for p in network.parameters()}
+        others = [p for p in self.parameters() if id(p) not in mine and p.requires_grad]
+        for parameter in others:
+            parameter.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for parameter in others:
+                parameter.requires_grad_(True)
+
+    def configure_optimizers(self) -> list[Optimizer]:
+        """Return one optimizer per player, in the order of the players."""
+        optimizers = []
+        for player in self.players():
+            if player.name not in self.make_optimizer:
+                raise UserError(f"method.optimizer.{player.name} is not set")
+            parameters = [p for network in player.networks for p in network.parameters()]
+            optimizer = self.make_optimizer[player.name](parameters)
+            for group in optimizer.param_groups:
+                group["initial_lr"] = group["lr"]
+            optimizers.append(optimizer)
+        return optimizers
+
+    def _list_optimizers(self) -> list[Optimizer]:
+        optimizers = self.optimizers()
+        return optimizers if isinstance(optimizers, list) else [optimizers]  # type: ignore[return-value, list-item]
+
+    def on_fit_start(self) -> None:
+        """Learn the length of an epoch from the data."""
+        self.images_per_epoch = getattr(self.trainer.datamodule, "images_per_epoch", 1)  # type: ignore[attr-defined]
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the counters, the translators' descriptions and what is remembered: tensors, numbers, strings."""
+        prefixes = {id(module): name for name, module in self.named_modules()}
+        checkpoint.setdefault("diptych", {})  # callbacks have had their turn
+        checkpoint["diptych"] |= {
+            "format": 1,
+            "iteration": self.iteration,
+            "images_seen": self.images_seen,
+            "translators": {
+                direction: {**network.describe(), "prefix": f"{prefixes[id(network)]}."}
+                for direction, network in self.translators.items()
+            },
+            "remembered": {name: part.state_dict() for name, part in self.remembered().items()},
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on counting and remembering where the checkpoint stopped."""
+        saved = checkpoint["diptych"]
+        self.iteration, self.images_seen = saved["iteration"], saved["images_seen"]
+        for name, part in self.remembered().items():
+            part.load_state_dict(saved["remembered"][name])
+
+
+def apply(network: nn.Module, *images: Tensor) -> tuple[Tensor, ...]:
+    """Run the network on several image batches, in one call where its norm looks at each image alone.
+
+    Results of reduced precision become float32, so that losses are computed in it.
+    """
+    arguments = getattr(network, "arguments", {})
+    together = arguments.get("norm") != "batch" and len({image.shape[1:] for image in images}) == 1
+    if together:
+        results = network(torch.cat(images)).split([len(image) for image in images])
+    else:
+        results = tuple(network(image) for image in images)
+    return tuple(r.float() if r.dtype in (torch.bfloat16, torch.float16) else r for r in results)

@@ -1,0 +1,46 @@
+"""How long training lasts and how the learning rate falls: pure functions of the images seen."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from diptych.errors import UserError
+
+Shape = Literal["linear", "cosine", "step"]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A constant rate for `epochs`, then a falling one for `decay_epochs`.
+
+    `linear` falls at the end of each epoch, as Zhu et al. 2017 (section 7.1) do; `cosine` falls to zero
+    along half a wave; `step` multiplies by `gamma` every `step_epochs` from the start.
+    """
+
+    epochs: int = 100
+    decay_epochs: int = 100
+    shape: Shape = "linear"
+    step_epochs: int = 50
+    gamma: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.shape not in get_args(Shape):
+            raise UserError(f"method.schedule.shape = {self.shape!r} is not one of {', '.join(get_args(Shape))}")
+        if self.epochs < 0 or self.decay_epochs < 0 or self.total_epochs == 0 or self.step_epochs < 1:
+            raise UserError("method.schedule: epochs + decay_epochs and step_epochs must be at least 1, none negative")
+
+    @property
+    def total_epochs(self) -> int:
+        """The length of training in epochs."""
+        return self.epochs + self.decay_epochs
+
+    def factor(self, images_seen: int, images_per_epoch: int) -> float:
+        """Return what the initial learning rate is multiplied by after `images_seen` images."""
+        epoch = images_seen // images_per_epoch
+        if self.shape == "step":
+            return float(self.gamma ** (epoch // self.step_epochs))
+        falling = max(0, epoch - self.epochs)
+        if self.shape == "cosine":
+            return 0.5 * (1 + math.cos(math.pi * min(1.0, falling / max(1, self.decay_epochs))))
+        # With n decaying epochs the rate takes n + 1 equal steps, the last of which is never reached.
+        return max(0.0, 1 - falling / (self.decay_epochs + 1))

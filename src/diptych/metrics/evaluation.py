@@ -1,0 +1,109 @@
+"""What a translator scores, each number beside that of copying the input, so that it has a meaning."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from rich.table import Table
+from torch import Tensor
+
+from diptych.errors import DataError
+from diptych.metrics.judge import train_judge
+from diptych.metrics.paired import compare
+from diptych.metrics.sliced_wasserstein import sliced_wasserstein
+
+Load = Callable[[Sequence[Path]], Tensor]
+Scores = dict[str, float]
+
+_TRAIN_LIMIT = 1000  # training images that the judge and the floor look at, so that large sets stay affordable
+
+_ROWS = (
+    ("psnr", "PSNR to the truth (dB)", "{:.2f}"),
+    ("ssim", "SSIM to the truth", "{:.4f}"),
+    ("l1", "L1 to the truth", "{:.4f}"),
+    ("changed", "changed (L1 to the input)", "{:.4f}"),
+    ("swd", "sliced Wasserstein to test B", "{:.4f}"),
+    ("judged_b", "judged B", "{:.1%}"),
+)
+
+
+@dataclass(frozen=True)
+class EvaluationData:
+    """Image paths by domain (`a` is what is translated), and whether test A and test B show the same things."""
+
+    train: dict[str, list[Path]]
+    test: dict[str, list[Path]]
+    load: Load
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores of the translator, of copying the input, and of real images of B from the training folder."""
+
+    translator: Scores
+    copying: Scores
+    real: Scores
+    judge_accuracy: float | None
+    images: int
+
+    def to_dict(self) -> dict[str, object]:
+        """Return plain numbers for a JSON file."""
+        return {
+            "images": self.images,
+            "translator": self.translator,
+            "copying": self.copying,
+            "real_train_b": self.real,
+            "judge_accuracy": self.judge_accuracy,
+        }
+
+    def to_table(self, title: str) -> Table:
+        """Return a table for people."""
+        table = Table(title=f"{title}, {self.images} test images")
+        for heading in ("", "translator", "copying the input", "real train B"):
+            table.add_column(heading, justify="left" if not heading else "right")
+        for key, label, style in _ROWS:
+            scores = [s.get(key) for s in (self.translator, self.copying, self.real)]
+            if scores[0] is not None:
+                table.add_row(label, *("" if value is None else style.format(value) for value in scores))
+        if self.judge_accuracy is not None:
+            table.caption = f"The judge tells real test images of A and B apart in {self.judge_accuracy:.1%} of cases."
+        return table
+
+
+def evaluate(translate: Callable[[Tensor], Tensor], data: EvaluationData, batch_size: int = 16) -> Evaluation:
+    """Translate test A and compare it with test B; truth-based scores only where file names agree one by one."""
+    for domain in "ab":
+        if not data.test[domain]:
+            raise DataError(f"there are no test images of domain {domain.upper()} to evaluate on")
+    real_a, real_b = data.load(data.test["a"]), data.load(data.test["b"])
+    outputs = torch.cat([translate(chunk).cpu() for chunk in real_a.split(batch_size)])
+    train = {domain: data.load(_spread(paths, _TRAIN_LIMIT)) for domain, paths in data.train.items() if paths}
+    judge = train_judge(train, {"a": real_a, "b": real_b}) if len(train) == 2 else None
+    aligned = [path.stem for path in data.test["a"]] == [path.stem for path in data.test["b"]]
+
+    def score(images: Tensor) -> Scores:
+        scores = compare(images, real_b) if aligned and len(images) == len(real_b) else {}
+        scores["swd"] = sliced_wasserstein(images, real_b)
+        if judge is not None:
+            scores["judged_b"] = judge.share_of_b(images)
+        return scores
+
+    translator = {**score(outputs), "changed": float((outputs - real_a).abs().mean() / 2)}
+    copying = {**score(real_a), "changed": 0.0}
+    real = _score_real(train, real_b, judge.share_of_b(train["b"]) if judge else None)
+    return Evaluation(translator, copying, real, judge.accuracy if judge else None, len(outputs))
+
+
+def _score_real(train: dict[str, Tensor], real_b: Tensor, judged: float | None) -> Scores:
+    """Score real training images of B: the floor that no translator can be expected to pass."""
+    if "b" not in train:
+        return {}
+    floor = {"swd": sliced_wasserstein(train["b"], real_b)}
+    return floor if judged is None else {**floor, "judged_b": judged}
+
+
+def _spread(paths: list[Path], limit: int) -> list[Path]:
+    """Return at most `limit` paths, evenly spread."""
+    step = max(1, -(-len(paths) // limit))
+    return paths[::step]

@@ -1,0 +1,69 @@
+"""The judge: a small classifier of A against B, trained on the training folders and kept out of the game."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor, nn
+
+_SIDE, _STEPS, _BATCH = 64, 300, 32
+
+
+@dataclass(frozen=True)
+class Judge:
+    """A trained classifier; `accuracy` is its share of right verdicts on real test images."""
+
+    network: nn.Module
+    accuracy: float
+
+    def share_of_b(self, images: Tensor) -> float:
+        """Return the share of N×3×H×W images in [-1, 1] that look like domain B."""
+        return float((_classify(self.network, images) > 0).float().mean())
+
+
+def train_judge(train: dict[str, Tensor], test: dict[str, Tensor], seed: int = 0) -> Judge:
+    """Train on `{"a": …, "b": …}` images for a fixed number of steps, about half a minute on two cores."""
+    random = Generator().manual_seed(seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = _make_network()
+    optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=_STEPS)
+    small = {domain: _shrink(images) for domain, images in train.items()}
+    labels = torch.cat([torch.zeros(_BATCH // 2), torch.ones(_BATCH // 2)])
+    with torch.enable_grad():
+        for _ in range(_STEPS):
+            batch = torch.cat([_draw(small[domain], random) for domain in "ab"])
+            loss = F.binary_cross_entropy_with_logits(network(batch).flatten(), labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+    network.eval()
+    right = [(_classify(network, test[domain]) > 0) == (domain == "b") for domain in "ab"]
+    return Judge(network, float(torch.cat(right).float().mean()))
+
+
+def _make_network() -> nn.Module:
+    layers: list[nn.Module] = []
+    for inner, outer in ((3, 16), (16, 32), (32, 64), (64, 64)):
+        layers += [nn.Conv2d(inner, outer, 3, 2, 1), nn.BatchNorm2d(outer), nn.LeakyReLU(0.2)]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 1))
+
+
+def _shrink(images: Tensor) -> Tensor:
+    return F.interpolate(images.float(), size=(_SIDE, _SIDE), mode="bilinear", antialias=True, align_corners=False)
+
+
+def _draw(images: Tensor, random: Generator) -> Tensor:
+    """Return random images, each perhaps flipped and moved by up to three pixels."""
+    batch = images[torch.randint(len(images), (_BATCH // 2,), generator=random)]
+    if torch.rand((), generator=random) < 0.5:
+        batch = batch.flip(-1)
+    down, right = torch.randint(-3, 4, (2,), generator=random).tolist()
+    return F.pad(batch, (3, 3, 3, 3), mode="replicate")[..., 3 + down : 3 + down + _SIDE, 3 + right : 3 + right + _SIDE]
+
+
+@torch.no_grad()
+def _classify(network: nn.Module, images: Tensor) -> Tensor:
+    return torch.cat([network(_shrink(chunk)).flatten() for chunk in images.split(256)])

@@ -1,0 +1,19 @@
+"""Generators and discriminators, each a class known by its name and its plain arguments."""
+
+from diptych.networks.initialisation import initialise
+from diptych.networks.patch_discriminator import PatchDiscriminator
+from diptych.networks.pixel_discriminator import PixelDiscriminator
+from diptych.networks.registry import Network, build, names
+from diptych.networks.resnet_generator import ResnetGenerator
+from diptych.networks.unet_generator import UnetGenerator
+
+__all__ = [
+    "Network",
+    "PatchDiscriminator",
+    "PixelDiscriminator",
+    "ResnetGenerator",
+    "UnetGenerator",
+    "build",
+    "initialise",
+    "names",
+]

@@ -1,0 +1,78 @@
+"""The small layers that several networks share: norms, antialiased resampling, padding for any size."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+
+def make_norm(kind: str, channels: int) -> nn.Module:
+    """Return a norm layer; instance norm has neither parameters nor running statistics (Zhu 2017)."""
+    if kind == "instance":
+        return nn.InstanceNorm2d(channels, affine=False, track_running_stats=False)
+    return nn.BatchNorm2d(channels) if kind == "batch" else nn.Identity()
+
+
+def uses_bias(norm: str) -> bool:
+    """Whether a convolution before this norm has a bias: only instance norm's, as in the original code."""
+    return norm == "instance"
+
+
+def normalise_spectrum(network: nn.Module) -> None:
+    """Put spectral norm (Miyato 2018) on every convolution of the network."""
+    for module in list(network.modules()):
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            spectral_norm(module)
+
+
+def _make_kernel(taps: list[float], channels: int) -> Tensor:
+    row = torch.tensor(taps)
+    kernel = torch.outer(row, row)
+    return (kernel / kernel.sum()).expand(channels, 1, -1, -1).clone()
+
+
+class BlurDown(nn.Module):
+    """Halve the resolution after a [1, 2, 1] blur, so that strides do not alias (Zhang 2019)."""
+
+    filt: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("filt", _make_kernel([1.0, 2.0, 1.0], channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), self.filt, stride=2, groups=x.shape[1])
+
+
+class BlurUp(nn.Module):
+    """Double the resolution by a [1, 3, 3, 1] kernel: linear interpolation without a checkerboard."""
+
+    filt: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("filt", _make_kernel([1.0, 3.0, 3.0, 1.0], channels) * 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        padded = F.pad(x, (1, 1, 1, 1), mode="replicate")
+        return F.conv_transpose2d(padded, self.filt, stride=2, padding=2, groups=x.shape[1])[..., 1:-1, 1:-1]
+
+
+def reflect_indices(length: int, target: int, device: torch.device) -> Tensor:
+    """Return `target` indices that run to and fro over `length` pixels without repeating the border."""
+    period = max(2 * (length - 1), 1)
+    position = torch.arange(target, device=device) % period
+    return torch.minimum(position, period - position).clamp(max=length - 1)
+
+
+def pad_to_multiple(x: Tensor, multiple: int, minimum: int) -> Tensor:
+    """Extend right and bottom by reflection to at least `minimum` and a multiple of `multiple`.
+
+    Unlike `ReflectionPad2d` this also extends an image past twice its own size (1×1, 3×5000).
+    """
+    for axis in (-2, -1):
+        length = x.shape[axis]
+        target = max(-(-length // multiple) * multiple, minimum)
+        if target != length:
+            x = x.index_select(axis, reflect_indices(length, target, x.device))
+    return x

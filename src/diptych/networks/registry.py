@@ -1,0 +1,99 @@
+"""Networks by name and plain arguments: the same words in a recipe, in a bundle's header and in Python."""
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+from torch import nn
+
+from diptych.errors import UserError
+
+Plain = bool | int | float | str
+
+
+@dataclass(frozen=True)
+class Range:
+    """The smallest and the largest value that an argument may take."""
+
+    low: float
+    high: float
+
+
+Channels = Annotated[int, Range(1, 64)]
+Width = Annotated[int, Range(1, 1024)]
+Depth = Annotated[int, Range(1, 64)]
+Norm = Literal["instance", "batch", "none"]
+
+_NETWORKS: dict[str, type["Network"]] = {}
+
+
+class Network(nn.Module):
+    """A module that is known by its class's name and remembers the arguments it was built from."""
+
+    arguments: dict[str, Plain]
+    translates = False
+    """Whether its output is an image."""
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        _NETWORKS[cls.__name__] = cls
+
+    def __new__(cls, *positional: Any, **named: Any) -> "Network":
+        network = super().__new__(cls)
+        bound = inspect.signature(cls).bind(*positional, **named)
+        bound.apply_defaults()
+        network.__dict__["arguments"] = dict(bound.arguments)
+        return network
+
+    def describe(self) -> dict[str, Any]:
+        """Return the words from which `build` makes this network again."""
+        return {"network": type(self).__name__, "arguments": dict(self.arguments)}
+
+
+def names() -> list[str]:
+    """Return the names of all registered networks."""
+    return sorted(_NETWORKS)
+
+
+def build(network: str, **arguments: Any) -> Network:
+    """Build a registered network; `UserError` says which name, argument, type or bound is wrong."""
+    cls = _NETWORKS.get(network) if isinstance(network, str) else None
+    if cls is None:
+        raise UserError(f"unknown network {network!r}{_suggest(str(network), names())}; known: {', '.join(names())}")
+    return cls(**validate(cls, arguments))
+
+
+def validate(cls: type[Network], arguments: Mapping[str, Any]) -> dict[str, Plain]:
+    """Return the arguments when each is one the network takes, of the right type and within its bounds."""
+    hints = get_type_hints(cls.__init__, include_extras=True)
+    hints.pop("return", None)
+    for name, value in arguments.items():
+        if name not in hints:
+            raise UserError(f"{cls.__name__} takes no argument {name!r}{_suggest(name, list(hints))}")
+        problem = _find_problem(value, hints[name])
+        if problem:
+            raise UserError(f"{cls.__name__}.{name} = {value!r}: {problem}")
+    return dict(arguments)
+
+
+def _find_problem(value: Any, hint: Any) -> str | None:
+    """Say what is wrong with a value for an annotation, or None when it fits."""
+    if get_origin(hint) is Literal:
+        choices = get_args(hint)
+        return None if value in choices else f"must be one of {', '.join(map(str, choices))}"
+    kind, *bounds = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind:  # bool is an int to isinstance, not to a reader
+        return f"must be of type {kind.__name__}"
+    for bound in bounds:
+        if not bound.low <= value <= bound.high:
+            return f"must lie between {bound.low} and {bound.high}"
+    return None
+
+
+def _suggest(word: str, known: list[str]) -> str:
+    close = get_close_matches(word, known, n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""

@@ -1,0 +1,97 @@
+"""The residual generator of Johnson et al. 2016 in the form of CycleGAN (Zhu et al. 2017, appendix 7.2).
+
+The layers stand in one `Sequential` in the published order, so that published weights load as they are
+and so that a layer's number means what papers such as CUT mean by it.
+"""
+
+from typing import Literal
+
+from torch import Tensor, nn
+
+from diptych.networks.layers import BlurDown, BlurUp, make_norm, normalise_spectrum, pad_to_multiple, uses_bias
+from diptych.networks.registry import Channels, Depth, Network, Norm, Width
+
+_HALVINGS = 2
+
+
+class ResnetBlock(nn.Module):
+    """x + f(x), f two reflection-padded 3×3 convolutions; no activation after the sum."""
+
+    def __init__(self, width: int, norm: str, dropout: bool) -> None:
+        super().__init__()
+        first = [*_conv3(width, norm), nn.ReLU(inplace=True)]
+        middle = [nn.Dropout(0.5)] if dropout else []
+        self.conv_block = nn.Sequential(*first, *middle, *_conv3(width, norm))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.conv_block(x)
+
+
+class ResnetGenerator(Network):
+    """Two halvings, `blocks` residual blocks, two doublings; tanh output of the input's size."""
+
+    translates = True
+    stride = 2**_HALVINGS
+
+    def __init__(
+        self,
+        in_channels: Channels = 3,
+        out_channels: Channels = 3,
+        width: Width = 64,
+        blocks: Depth = 9,
+        norm: Norm = "instance",
+        dropout: bool = False,
+        upsampling: Literal["transposed", "resize", "antialias"] = "transposed",
+        downsampling: Literal["strided", "antialias"] = "strided",
+        spectral_norm: bool = False,
+    ) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [
+            nn.ReflectionPad2d(3),
+            nn.Conv2d(in_channels, width, 7, bias=uses_bias(norm)),
+            *_normalised(width, norm),
+        ]
+        for level in range(_HALVINGS):
+            layers += _halve(width * 2**level, norm, downsampling)
+        layers += [ResnetBlock(width * self.stride, norm, dropout) for _ in range(blocks)]
+        for level in reversed(range(_HALVINGS)):
+            layers += _double(width * 2**level, norm, upsampling)
+        layers += [nn.ReflectionPad2d(3), nn.Conv2d(width, out_channels, 7), nn.Tanh()]
+        self.model = nn.Sequential(*layers)
+        if spectral_norm:
+            normalise_spectrum(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map N×C×H×W to N×C'×H×W for any H and W."""
+        height, width = x.shape[-2:]
+        # The trunk's reflection padding needs at least two pixels a side.
+        padded = pad_to_multiple(x, self.stride, minimum=2 * self.stride)
+        return self.model(padded)[..., :height, :width]
+
+
+def _normalised(width: int, norm: str) -> list[nn.Module]:
+    return [make_norm(norm, width), nn.ReLU(inplace=True)]
+
+
+def _conv3(width: int, norm: str) -> list[nn.Module]:
+    return [nn.ReflectionPad2d(1), nn.Conv2d(width, width, 3, bias=uses_bias(norm)), make_norm(norm, width)]
+
+
+def _halve(width: int, norm: str, kind: str) -> list[nn.Module]:
+    """From `width` to 2·`width` channels at half the resolution."""
+    stride = 2 if kind == "strided" else 1
+    conv = nn.Conv2d(width, 2 * width, 3, stride=stride, padding=1, bias=uses_bias(norm))
+    blur = [BlurDown(2 * width)] if kind == "antialias" else []
+    return [conv, *_normalised(2 * width, norm), *blur]
+
+
+def _double(width: int, norm: str, kind: str) -> list[nn.Module]:
+    """From 2·`width` to `width` channels at twice the resolution."""
+    bias = uses_bias(norm)
+    if kind == "transposed":
+        up: list[nn.Module] = [nn.ConvTranspose2d(2 * width, width, 3, 2, padding=1, output_padding=1, bias=bias)]
+    elif kind == "antialias":
+        up = [BlurUp(2 * width), nn.Conv2d(2 * width, width, 3, padding=1, bias=bias)]
+    else:  # Odena 2016: resize, then convolve
+        up = [nn.Upsample(scale_factor=2), nn.ReflectionPad2d(1), nn.Conv2d(2 * width, width, 3, bias=bias)]
+    return [*up, *_normalised(width, norm)]
