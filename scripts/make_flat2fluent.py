@@ -38,8 +38,6 @@ SILENT = SKIN_TONES | {"2640", "2642", "200d", "fe0f"}  # and the gender signs, 
 PEOPLE = {"1f468": "1f9d1", "1f469": "1f9d1"}  # man and woman are variants of person
 FLAG_LETTERS = {f"{point:x}" for point in range(0x1F1E6, 0x1F200)} | {"e0067"}  # e0067 opens the tags of a region
 
-LEFT_OUT = "Flags of countries and regions are left out: both packages hold the same drawing of them."
-KEPT = "Flags of countries and regions are the same drawing in both domains."
 MIT = """\
 Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated
 documentation files (the "Software"), to deal in the Software without restriction, including without limitation the
@@ -54,9 +52,16 @@ WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEM
 COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR
 OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
 """
+ORIGIN = """
+---
+Where this comes from: the two packages declare the MIT licence in package.json but include no LICENSE file, so the
+text above is the standard one. The first notice is what the packages themselves state. The last is that of Microsoft's
+Fluent Emoji (the GitHub project microsoft/fluentui-emoji, also MIT), whose drawings the packages say they hold. The
+images were put on white, resized and split; nothing else was changed.
+"""
 
 
-class Refusal(Exception):
+class RefusalError(Exception):
     """A reason to stop, told in one line, and the exit code that goes with it."""
 
     def __init__(self, reason: str, code: int = 1) -> None:
@@ -84,14 +89,14 @@ def download_package(spec: str, folder: Path) -> Path:
     """Let npm put the package `name@version` into an empty folder as a .tgz file."""
     npm = shutil.which("npm")
     if npm is None:
-        raise Refusal("npm is not installed; install it, or give both packages with --flat and --fluent")
+        raise RefusalError("npm is not installed; install it, or give both packages with --flat and --fluent")
     folder.mkdir()
     command = [npm, "pack", spec, "--ignore-scripts", "--loglevel=error"]
     result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     files = sorted(folder.glob("*.tgz"))
     if result.returncode or not files:
-        lines = [line for line in result.stderr.splitlines() if line.strip()]
-        raise Refusal(f"npm could not pack {spec}: {lines[-1] if lines else 'no reason given'}")
+        reasons = result.stderr.strip().splitlines() or ["no reason given"]
+        raise RefusalError(f"npm could not pack {spec}: {reasons[0]}")
     return files[0]
 
 
@@ -106,27 +111,22 @@ def read_package(path: Path, suffix: str) -> Package:
         stated = json.loads(texts.get("package.json", "{}"))
         metadata = {key: str(stated.get(key, "unknown")) for key in ("name", "version", "license", "author")}
     except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise Refusal(f"{path} is not a whole tarball ({error})") from error
+        raise RefusalError(f"{path} is not a whole tarball ({error})") from error
     except (ValueError, AttributeError) as error:
-        raise Refusal(f"{path} holds a text that cannot be read ({error})") from error
+        raise RefusalError(f"{path} holds a text that cannot be read ({error})") from error
     return Package(images, texts, metadata, hashlib.sha256(content).hexdigest())
 
 
 def read_files(content: bytes) -> dict[PurePosixPath, bytes]:
     """Read every regular file of a tarball."""
-    with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+    with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as archive:
         streams = ((PurePosixPath(member.name), archive.extractfile(member)) for member in archive if member.isfile())
         return {place: stream.read() for place, stream in streams if stream}
 
 
-def code_points(name: str) -> list[str]:
-    """Split a file name into its code points."""
-    return re.split("[-_]", name)
-
-
 def family_key(name: str) -> str:
     """Name the emoji of which this one is a variant in skin tone, gender or presentation."""
-    kept = [PEOPLE.get(point, point) for point in code_points(name) if point not in SILENT]
+    kept = [PEOPLE.get(point, point) for point in re.split("[-_]", name) if point not in SILENT]
     return "-".join(kept) or name
 
 
@@ -134,9 +134,9 @@ def find_names(flat: Package, fluent: Package, flags: bool = False) -> list[str]
     """List the emoji that both packages hold, without skin tones and, unless asked for, flags."""
     left_out = SKIN_TONES if flags else SKIN_TONES | FLAG_LETTERS
     both = sorted(flat.images.keys() & fluent.images.keys())
-    names = [name for name in both if left_out.isdisjoint(code_points(name))]
+    names = [name for name in both if left_out.isdisjoint(re.split("[-_]", name))]
     if not names:
-        raise Refusal("the two packages have no emoji in common")
+        raise RefusalError("the two packages have no emoji in common")
     return names
 
 
@@ -171,7 +171,7 @@ def draw(content: bytes, name: str, size: int) -> Image.Image:
         with Image.open(io.BytesIO(content)) as image:
             return put_on_white(image).resize((size, size), Image.Resampling.LANCZOS)
     except (ValueError, OSError, Image.DecompressionBombError) as error:
-        raise Refusal(f"{name} cannot be drawn ({error})") from error
+        raise RefusalError(f"{name} cannot be drawn ({error})") from error
 
 
 def write_images(flat: Package, fluent: Package, families: dict[str, str], size: int, root: Path) -> None:
@@ -192,25 +192,27 @@ def describe_folder(folder: str, families: dict[str, str]) -> str:
 
 def compose_readme(flat: Package, fluent: Package, families: dict[str, str], options: argparse.Namespace) -> str:
     """Write what the data set is, what it holds and where it comes from."""
+    size = options.size
     folders = "\n".join(describe_folder(folder, families) for folder in FOLDERS)
     packages = "\n".join(f"| {' | '.join(p.metadata.values())} | `{p.sha256}` |" for p in (flat, fluent))
     return f"""\
 # flat2fluent
 
-{len(families)} emoji as flat drawings (domain A) and as 3-D renderings (domain B): RGB on white, {options.size} pixels a side,
-lossless WebP. No emoji stands in both training folders, so that training is truly unpaired; the two test folders
-hold the same emoji under the same names, so that a translation can be compared with the truth.
+{len(families)} emoji as flat drawings (domain A) and as 3-D renderings (domain B), RGB on white,
+{size} x {size} pixels, lossless WebP. No emoji stands in both training folders, so training is truly unpaired; the two
+test folders hold the same emoji under the same names, so that a translation can be compared with the truth.
 
 | folder | images | families |
 |---|---|---|
 {folders}
 
 A family is an emoji with its variants (man, woman, person; presentation). A hash of its key chooses its folder, so it
-never stands on two sides of a split. Skin tones are left out. {KEPT if options.flags else LEFT_OUT}
+never stands on two sides of a split. Skin tones are left out. The flags of countries and regions, each the same drawing
+in both packages, are {"kept" if options.flags else "left out"}.
 
 Made by
 
-    python scripts/make_flat2fluent.py --size {options.size} --out data/flat2fluent{" --flags" if options.flags else ""}
+    python scripts/make_flat2fluent.py --size {size} --out data/flat2fluent{" --flags" if options.flags else ""}
 
 from two npm packages, which hold Microsoft's Fluent Emoji as LobeHub packages them. Their package.json says:
 
@@ -220,46 +222,33 @@ from two npm packages, which hold Microsoft's Fluent Emoji as LobeHub packages t
 """
 
 
-def choose_license(flat: Package, fluent: Package) -> str:
-    """Repeat the packages' LICENSE, or else compose one."""
-    given = {package.texts["LICENSE"] for package in (flat, fluent) if "LICENSE" in package.texts}
-    return "\n".join(sorted(given)) or compose_license(sorted({flat.copyright, fluent.copyright}))
-
-
-def compose_license(notices: Sequence[str]) -> str:
-    """Put the MIT licence together for packages that declare it without including its text."""
-    return f"""\
-MIT License
-
-{chr(10).join(notices)}
-Copyright (c) Microsoft Corporation.
-
-{MIT}
----
-Where this comes from: the two packages declare the MIT licence in package.json but include no LICENSE file, so the
-text above is the standard one. The first notice is what the packages themselves state. The last is that of Microsoft's
-Fluent Emoji (the GitHub project microsoft/fluentui-emoji, also MIT), whose drawings the packages say they hold. The
-images were put on white, resized and split; nothing else was changed.
-"""
+def compose_license(packages: Sequence[Package]) -> str:
+    """Repeat the packages' LICENSE, or else put the standard MIT text and their notices together."""
+    if given := {package.texts["LICENSE"] for package in packages if "LICENSE" in package.texts}:
+        return "\n".join(sorted(given))
+    if any(package.metadata["license"] != "MIT" for package in packages):
+        raise RefusalError("the packages include no LICENSE file and do not both declare the MIT licence")
+    notices = "\n".join(sorted({package.copyright for package in packages}))
+    return f"MIT License\n\n{notices}\nCopyright (c) Microsoft Corporation.\n\n{MIT}{ORIGIN}"
 
 
 def check_place(out: Path, force: bool) -> None:
     """Refuse a place that holds something, and even by force one that holds anything but such a data set."""
-    if not out.exists():
-        return
-    if not out.is_dir():
-        raise Refusal(f"{out} exists and is not a folder", 2)
-    content = {entry.name for entry in out.iterdir()}
+    if out.exists() and not out.is_dir():
+        raise RefusalError(f"{out} exists and is not a folder", 2)
+    content = {entry.name for entry in out.iterdir()} if out.exists() else set()
     if content and not force:
-        raise Refusal(f"{out} exists and is not empty; give --force to replace it", 2)
+        raise RefusalError(f"{out} exists and is not empty; give --force to replace it", 2)
     if strange := content - {*FOLDERS, "README.md", "LICENSE"}:
-        raise Refusal(f"{out} is not a data set made here (it holds {sorted(strange)[0]}); --force leaves it alone", 2)
+        raise RefusalError(
+            f"{out} is not a data set made here (it holds {sorted(strange)[0]}); --force leaves it alone", 2
+        )
 
 
 def build(options: argparse.Namespace, out: Path) -> int:
     """Make the data set beside its place, move it there whole, and return its number of emoji."""
     if not 16 <= options.size <= 256:
-        raise Refusal(f"--size is {options.size}; it must lie between 16 and 256")
+        raise RefusalError(f"--size is {options.size}; it must lie between 16 and 256")
     check_place(out, options.force)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as scratch:
@@ -271,7 +260,7 @@ def build(options: argparse.Namespace, out: Path) -> int:
             (made / folder).mkdir(parents=True)
         write_images(flat, fluent, families, options.size, made)
         (made / "README.md").write_text(compose_readme(flat, fluent, families, options), encoding="utf-8")
-        (made / "LICENSE").write_text(choose_license(flat, fluent), encoding="utf-8")
+        (made / "LICENSE").write_text(compose_license((flat, fluent)), encoding="utf-8")
         if out.exists():
             out.rename(Path(scratch, "replaced"))
         made.rename(out)
@@ -296,9 +285,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the scratch folder is removed
     try:
         count = build(options, options.out.resolve())
-    except (Refusal, OSError) as error:
+    except (RefusalError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return error.code if isinstance(error, Refusal) else 1
+        return error.code if isinstance(error, RefusalError) else 1
     except KeyboardInterrupt:
         print("stopped; nothing was written", file=sys.stderr)
         return 130

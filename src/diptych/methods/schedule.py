@@ -39,8 +39,6 @@ class Schedule:
         epoch = images_seen // images_per_epoch
         if self.shape == "step":
             return float(self.gamma ** (epoch // self.step_epochs))
-        falling = max(0, epoch - self.epochs)
-        if self.shape == "cosine":
-            return 0.5 * (1 + math.cos(math.pi * min(1.0, falling / max(1, self.decay_epochs))))
-        # With n decaying epochs the rate takes n + 1 equal steps, the last of which is never reached.
-        return max(0.0, 1 - falling / (self.decay_epochs + 1))
+        # Epoch k = epoch + 1 takes k - epochs of decay + 1 equal steps; the last, to zero, would begin one epoch more.
+        fallen = max(0, epoch + 1 - self.epochs) / (self.decay_epochs + 1)
+        return max(0.0, 1 - fallen) if self.shape == "linear" else 0.5 * (1 + math.cos(math.pi * min(1.0, fallen)))
