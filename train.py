@@ -41,6 +41,8 @@ def main(config: DictConfig) -> None:
     trainer = instantiate(config.trainer, max_epochs=method.schedule.total_epochs, **parts, _convert_="all")
     if trainer.is_global_zero:
         save_config(config)
+        for logger in trainer.loggers:
+            logger.log_hyperparams(OmegaConf.to_container(config))
     trainer.fit(method, data, ckpt_path=find_checkpoint(config), weights_only=True)
 
 

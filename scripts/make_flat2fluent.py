@@ -119,7 +119,7 @@ def read_package(path: Path, suffix: str) -> Package:
 
 def read_files(content: bytes) -> dict[PurePosixPath, bytes]:
     """Read every regular file of a tarball."""
-    with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as archive:
+    with tarfile.open(fileobj=io.BytesIO(gzip.decompress(content)), mode="r:") as archive:
         streams = ((PurePosixPath(member.name), archive.extractfile(member)) for member in archive if member.isfile())
         return {place: stream.read() for place, stream in streams if stream}
 

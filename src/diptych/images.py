@@ -1,7 +1,5 @@
 """The image convention: RGB, N×3×H×W, float in [-1, 1]. Files become tensors here and nowhere else."""
 
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -75,18 +73,16 @@ def to_image(image: Tensor) -> Image.Image:
 def write_image(image: Tensor | Image.Image, path: Path) -> None:
     """Write a 3×H×W tensor in [-1, 1], or an image, whole or not at all; the suffix chooses the format."""
     picture = to_image(image) if isinstance(image, Tensor) else image
+    temporary = path.with_name(f".{path.stem}.tmp{path.suffix}")  # the suffix tells the format
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", suffix=path.suffix, delete=False) as file:
-            temporary = Path(file.name)
         try:
             picture.save(temporary, quality=95)
-            os.chmod(temporary, 0o644)
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise MachineError(f"{path}: cannot be written ({error.strerror or error})") from None
+    except (OSError, ValueError) as error:
+        raise MachineError(f"{path}: cannot be written ({getattr(error, 'strerror', None) or error})") from None
 
 
 def resize(image: Image.Image, size: tuple[int, int]) -> Image.Image:

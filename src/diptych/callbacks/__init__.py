@@ -6,5 +6,6 @@ from diptych.callbacks.finish import Finish
 from diptych.callbacks.metrics_file import MetricsFile
 from diptych.callbacks.progress import RunProgress
 from diptych.callbacks.samples import Samples
+from diptych.callbacks.wandb_run import WandbRun
 
-__all__ = ["EMA", "Finish", "LastCheckpoint", "MetricsFile", "RunProgress", "Samples", "find_translators"]
+__all__ = ["EMA", "Finish", "LastCheckpoint", "MetricsFile", "RunProgress", "Samples", "WandbRun", "find_translators"]

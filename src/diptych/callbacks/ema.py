@@ -47,8 +47,8 @@ class EMA(Callback):
         self.updates += 1
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         for direction, network in pl_module.translators.items():
-            averages, present = list(self.averaged[direction].parameters()), list(network.parameters())
-            torch._foreach_lerp_(averages, present, 1 - decay)
+            averages: list[Tensor] = list(self.averaged[direction].parameters())
+            torch._foreach_lerp_(averages, list[Tensor](network.parameters()), 1 - decay)
             for average, buffer in zip(self.averaged[direction].buffers(), network.buffers(), strict=True):
                 average.copy_(buffer)
 

@@ -28,7 +28,9 @@ class Finish(Callback):
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Let a checkpoint carry the same notes as the bundles made from it."""
         assert isinstance(pl_module, Method)
-        checkpoint.setdefault("diptych", {})["notes"] = {d: self._note(trainer, pl_module, d) for d in pl_module.translators}
+        checkpoint.setdefault("diptych", {})["notes"] = {
+            d: self._note(trainer, pl_module, d) for d in pl_module.translators
+        }
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Export, evaluate, and say what to do next."""
@@ -50,7 +52,7 @@ class Finish(Callback):
         self._say_next(console, paths)
 
     def _evaluate(self, translator: Translator, data: UnpairedData, direction: str, console: Console) -> None:
-        here, there = direction
+        here, there = tuple(direction)
         chosen = EvaluationData(
             train={"a": data.train_paths[here], "b": data.train_paths[there]},
             test={"a": data.test_paths[here], "b": data.test_paths[there]},
@@ -61,7 +63,7 @@ class Finish(Callback):
         console.print(self.scores[direction].to_table(translator.title))
 
     def _note(self, trainer: Trainer, method: Method, direction: str) -> dict[str, Any]:
-        here, there = direction
+        here, there = tuple(direction)
         data = trainer.datamodule  # type: ignore[attr-defined]
         return {
             "direction": direction,
@@ -76,9 +78,7 @@ class Finish(Callback):
 
     def _say_next(self, console: Console, paths: dict[str, Path]) -> None:
         """Print where things are and the command that applies them."""
-        direction, path = next(iter(paths.items()))
+        path = next(iter(paths.values()))
         console.print(f"Pictures: {self.run_dir / 'samples' / 'final.png'}", soft_wrap=True, highlight=False)
         command = ["diptych", "translate", "YOUR_IMAGES", "--translator", str(path), "--out", "translated"]
         console.print(f"Next: {shlex.join(command)}", soft_wrap=True, highlight=False, markup=False)
-
-

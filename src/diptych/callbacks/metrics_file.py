@@ -30,7 +30,7 @@ class MetricsFile(Logger):
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         """Append one row."""
-        row = {name: f"{float(value):.8g}" for name, value in metrics.items() if name != "epoch"}
+        row = {name: f"{float(value):.8g}" for name, value in metrics.items() if name not in ("epoch", "step")}
         if "iteration" not in row:
             return
         if not self._columns:

@@ -63,13 +63,13 @@ class RunProgress(ProgressBar):
         self._last = (now, pl_module.images_seen)
         epoch = f"{trainer.current_epoch + 1}/{trainer.max_epochs}"
         self._bar.update(self._task, completed=pl_module.images_seen, epoch=epoch, speed=speed)
-        losses = {k: float(v) for k, v in trainer.callback_metrics.items() if "/" in k}
+        losses = {name: float(value) for name, value in trainer.callback_metrics.items() if "/" in name}
         if self._console.is_terminal:
             self._live.update(Group(self._bar, _tabulate(losses)), refresh=True)
         else:
-            left = (self._bar.tasks[0].total or 0) - pl_module.images_seen
-            line = " ".join(f"{name.split('/')[0][0]}/{name.split('/')[1]}={value:.3f}" for name, value in losses.items())
-            print(f"epoch {epoch} {speed:.1f} images/s, {left / max(speed, 1e-9) / 60:.1f} min left: {line}", flush=True)
+            left = ((self._bar.tasks[0].total or 0) - pl_module.images_seen) / max(speed, 1e-9) / 60
+            text = " ".join(f"{name.removeprefix('generator/')} {value:.3f}" for name, value in losses.items())
+            print(f"epoch {epoch}, {speed:.1f} images/s, {left:.1f} min left: {text}", flush=True)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Close the display."""

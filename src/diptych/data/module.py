@@ -55,7 +55,9 @@ class UnpairedData(LightningDataModule):
         for domain, folder in zip("ab", folders, strict=True):
             train, test = chosen[folder]
             if root is None and train is None:
-                raise UserError(f"the data are not named: set data.root, or data.path_a and data.path_b. {hint}".strip())
+                raise UserError(
+                    f"the data are not named: set data.root, or data.path_a and data.path_b. {hint}".strip()
+                )
             key = f"data.path_{folder}" if train else f"data.root. {hint}".strip()
             suffix = folder.upper()
             self.train_paths[domain] = require_images(Path(train or Path(str(root), f"train{suffix}")), key)

@@ -11,7 +11,17 @@ from torch.nn.functional import l1_loss
 
 from diptych.losses import Adversarial, Penalty
 from diptych.methods.history_pool import HistoryPool
-from diptych.methods.method import Images, MakeOptimizer, Method, Player, Stateful, Terms, Weights, apply
+from diptych.methods.method import (
+    Images,
+    MakeOptimizer,
+    Method,
+    Player,
+    Stateful,
+    Terms,
+    Weights,
+    apply,
+    sees_images_alone,
+)
 from diptych.methods.schedule import Schedule
 from diptych.networks import Network, build, initialise
 
@@ -49,16 +59,18 @@ class CycleGAN(Method):
         return {"pool_a": self.pool_a, "pool_b": self.pool_b}
 
     def render(self, batch: Images) -> Images:
-        images = {"real_a": batch["a"], "real_b": batch["b"]}
-        for here, there in ("ab", "ba"):
-            inputs = [images[f"real_{here}"]]
-            if self.weight("generator", f"identity_{there}"):
-                inputs.append(images[f"real_{there}"])
-            names = [f"fake_{there}", f"identity_{there}"]
-            images |= zip(names, apply(getattr(self, f"generator_{here}{there}"), *inputs), strict=False)
-        (images["cycled_a"],) = apply(self.generator_ba, images["fake_b"])
-        (images["cycled_b"],) = apply(self.generator_ab, images["fake_a"])
-        return images
+        a, b = batch["a"], batch["b"]
+        wanted = bool(self.weight("generator", "identity_a") or self.weight("generator", "identity_b"))
+        together = wanted and sees_images_alone(self.generator_ab)  # then the identity images share a call
+        fake_b, *identity_b = apply(self.generator_ab, a, *([b] if together else []))
+        (cycled_a,) = apply(self.generator_ba, fake_b)
+        fake_a, *identity_a = apply(self.generator_ba, b, *([a] if together else []))
+        (cycled_b,) = apply(self.generator_ab, fake_a)
+        if wanted and not together:
+            identity_b, identity_a = list(apply(self.generator_ab, b)), list(apply(self.generator_ba, a))
+        images = {"real_a": a, "real_b": b, "fake_a": fake_a, "fake_b": fake_b}
+        images |= {"cycled_a": cycled_a, "cycled_b": cycled_b}
+        return images | ({"identity_a": identity_a[0], "identity_b": identity_b[0]} if wanted else {})
 
     def players(self) -> Sequence[Player]:
         return (
@@ -72,11 +84,11 @@ class CycleGAN(Method):
             "adversarial_ab": self.adversarial.generator(*apply(self.discriminator_b, images["fake_b"])),
             "adversarial_ba": self.adversarial.generator(*apply(self.discriminator_a, images["fake_a"])),
         }
-        for kind in ("cycle", "identity"):
-            prefix = "cycled" if kind == "cycle" else kind
-            for domain in "ab":
-                if f"{prefix}_{domain}" in images:
-                    terms[f"{kind}_{domain}"] = l1_loss(images[f"{prefix}_{domain}"], images[f"real_{domain}"])
+        for domain in "ab":
+            real = images[f"real_{domain}"]
+            terms[f"cycle_{domain}"] = l1_loss(images[f"cycled_{domain}"], real)
+            if f"identity_{domain}" in images:
+                terms[f"identity_{domain}"] = l1_loss(images[f"identity_{domain}"], real)
         return terms
 
     def discriminator_terms(self, images: Images) -> Terms:

@@ -84,6 +84,7 @@ class Method(LightningModule):
         self.images_seen += len(batch["a"]) * self.trainer.world_size
         self.log_dict(
             {
+                "step": float(self.images_seen),  # the x-axis of every logger
                 "iteration": float(self.iteration),
                 "images_seen": float(self.images_seen),
                 "learning_rate": optimizer.param_groups[0]["lr"],
@@ -172,14 +173,18 @@ class Method(LightningModule):
             part.load_state_dict(saved["remembered"][name])
 
 
+def sees_images_alone(network: nn.Module) -> bool:
+    """Whether an image's result does not depend on the others in its batch (no batch norm)."""
+    return not any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in network.modules())
+
+
 def apply(network: nn.Module, *images: Tensor) -> tuple[Tensor, ...]:
-    """Run the network on several image batches, in one call where its norm looks at each image alone.
+    """Run the network on several image batches, in one call where it sees each image alone.
 
     Results of reduced precision become float32, so that losses are computed in it.
     """
-    arguments = getattr(network, "arguments", {})
-    together = arguments.get("norm") != "batch" and len({image.shape[1:] for image in images}) == 1
-    if together:
+    shapes = {image.shape[1:] for image in images}
+    if len(images) > 1 and len(shapes) == 1 and sees_images_alone(network):
         results = network(torch.cat(images)).split([len(image) for image in images])
     else:
         results = tuple(network(image) for image in images)

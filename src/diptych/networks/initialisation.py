@@ -34,5 +34,5 @@ def initialise(network: nn.Module, scheme: str = "normal", gain: float = 0.02) -
 def _find_weight(module: nn.Module) -> Tensor:
     """Return the weight itself, beneath spectral norm where that is applied."""
     if hasattr(module, "parametrizations"):
-        return module.parametrizations.weight.original  # type: ignore[no-any-return, union-attr, return-value]
+        return module.parametrizations.weight.original  # type: ignore[union-attr, return-value]
     return module.weight  # type: ignore[return-value]

@@ -33,8 +33,7 @@ class PatchDiscriminator(Network):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map N×C×H×W to N×1×h×w logits; an image smaller than a patch is extended by reflection."""
-        logits: Tensor = self.model(pad_to_multiple(x, 1, minimum=self.smallest))
-        return logits
+        return self.model(pad_to_multiple(x, 1, minimum=self.smallest))
 
 
 def _conv4(inner: int, outer: int, norm: str | None, downsampling: str, bias: bool) -> list[nn.Module]:

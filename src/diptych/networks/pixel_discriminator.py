@@ -27,5 +27,4 @@ class PixelDiscriminator(Network):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map N×C×H×W to N×1×H×W logits."""
-        logits: Tensor = self.net(x)
-        return logits
+        return self.net(x)

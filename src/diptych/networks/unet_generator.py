@@ -40,8 +40,7 @@ class UnetOuter(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        result: Tensor = self.model(x)
-        return result
+        return self.model(x)
 
 
 class UnetGenerator(Network):
@@ -64,7 +63,8 @@ class UnetGenerator(Network):
         widths = [width * min(2**level, 8) for level in range(depth)]
         inner: UnetBlock | None = None
         for level in reversed(range(1, depth)):
-            inner = _make_block(widths[level - 1], widths[level], inner, norm, dropout and level >= _FIRST_DROPOUT_LEVEL)
+            drops = dropout and level >= _FIRST_DROPOUT_LEVEL
+            inner = _make_block(widths[level - 1], widths[level], inner, norm, drops)
         assert inner is not None
         self.model = UnetOuter(in_channels, out_channels, width, inner, bias=uses_bias(norm))
         if spectral_norm:
@@ -73,8 +73,8 @@ class UnetGenerator(Network):
     def forward(self, x: Tensor) -> Tensor:
         """Map N×C×H×W to N×C'×H×W for any H and W."""
         height, width = x.shape[-2:]
-        result: Tensor = self.model(pad_to_multiple(x, self.stride, minimum=self.stride))
-        return result[..., :height, :width]
+        padded = pad_to_multiple(x, self.stride, minimum=self.stride)
+        return self.model(padded)[..., :height, :width]
 
 
 def _make_block(outer: int, inner_width: int, inner: nn.Module | None, norm: str, dropout: bool) -> UnetBlock:
