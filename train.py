@@ -1,49 +1,60 @@
 """Compose a recipe and train it: `python train.py experiment=monet2photo`; `--help` explains the rest."""
 
 import os
+import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 
 os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors come up to here, where they become one line
 
 import hydra
 import torch
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pytorch_lightning import seed_everything
+from pytorch_lightning import Trainer, seed_everything
 
 from diptych.callbacks.machine import choose_precision, is_wandb_offline
 from diptych.errors import FileError, UserError
+
+CONF = Path(__file__).resolve().parent / "conf"
 
 OmegaConf.register_new_resolver("lightning_precision", choose_precision, replace=True)
 OmegaConf.register_new_resolver("wandb_offline", is_wandb_offline, replace=True)
 
 
-@hydra.main(version_base="1.3", config_path="conf", config_name="train")
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")
 def main(config: DictConfig) -> None:
-    """Build what the recipe names, the data first, and fit; callbacks evaluate and export."""
-    hydra_config = HydraConfig.get()
-    config.run_dir = hydra_config.runtime.output_dir
-    if hydra_config.mode == RunMode.MULTIRUN and config.trainer.get("strategy"):
-        raise UserError(
-            "-m cannot be combined with trainer=ddp: every process would start the whole sweep again; "
-            "run the jobs one by one"
-        )
+    """Train what the recipe names; callbacks evaluate and export."""
+    with explained_errors():
+        config.run_dir = HydraConfig.get().runtime.output_dir
+        if HydraConfig.get().mode == RunMode.MULTIRUN and config.trainer.get("strategy"):
+            raise UserError("-m with trainer=ddp: every process would start the whole sweep again; run the jobs singly")
+        fit(config)
+
+
+def fit(config: DictConfig) -> Trainer:
+    """Build the parts, the data first so that missing images are noticed at once, and train."""
     seed_everything(config.seed, workers=True, verbose=False)
     torch.set_float32_matmul_precision("high")
     data = instantiate(config.data, _convert_="all")
     method = instantiate(config.method, _convert_="all")
     parts = {kind: list(instantiate(config[kind], _convert_="all").values()) for kind in ("callbacks", "logger")}
-    trainer = instantiate(config.trainer, max_epochs=method.schedule.total_epochs, **parts, _convert_="all")
+    trainer: Trainer = instantiate(config.trainer, max_epochs=method.schedule.total_epochs, **parts, _convert_="all")
+    checkpoint = find_checkpoint(config)
     if trainer.is_global_zero:
         save_config(config)
         for logger in trainer.loggers:
-            logger.log_hyperparams(OmegaConf.to_container(config))
-    trainer.fit(method, data, ckpt_path=find_checkpoint(config), weights_only=True)
+            logger.log_hyperparams(OmegaConf.to_container(config))  # type: ignore[arg-type]
+    trainer.fit(method, data, ckpt_path=checkpoint, weights_only=True)
+    return trainer
 
 
 def save_config(config: DictConfig) -> None:
@@ -55,35 +66,53 @@ def save_config(config: DictConfig) -> None:
 
 def find_checkpoint(config: DictConfig) -> str | None:
     """Return the checkpoint to go on from: `resume` names it, or `auto` takes the run folder's own, if any."""
-    if config.resume is None:
+    own = Path(config.run_dir, "checkpoints", "last.ckpt")
+    if config.resume is None or (config.resume == "auto" and not own.is_file()):
         return None
-    path = Path(config.run_dir, "checkpoints", "last.ckpt") if config.resume == "auto" else Path(config.resume)
-    if path.is_file():
-        return str(path)
-    if config.resume == "auto":
-        return None
-    raise FileError(f"{path}: no such checkpoint (resume)")
+    path = own if config.resume == "auto" else Path(config.resume)
+    if not path.is_file():
+        raise FileError(f"{path}: no such checkpoint (resume)")
+    return str(path)
 
 
-def explain(error: BaseException) -> tuple[str, int] | None:
-    """Return one line and an exit code for a mistake of the user's, None for one of ours."""
-    chain = [error]
-    while cause := chain[-1].__cause__ or chain[-1].__context__:
-        chain.append(cause)
-    for link in chain:
-        if isinstance(link, UserError):
-            return str(link), link.exit_code
-    if isinstance(error, HydraException | OmegaConfBaseException):
-        return " ".join(str(error).split("\n")), UserError.exit_code
-    return None
+@contextmanager
+def explained_errors() -> Iterator[None]:
+    """Turn a mistake of the user's into one line and an exit code; what is our mistake keeps its traceback."""
+    try:
+        yield
+    except Exception as error:
+        chain: list[BaseException] = [error]
+        while cause := chain[-1].__cause__ or chain[-1].__context__:
+            chain.append(cause)
+        mistake = next((link for link in chain if isinstance(link, UserError)), None)
+        if mistake is None and not isinstance(error, HydraException | OmegaConfBaseException):
+            raise
+        print(f"error: {mistake or rephrase(str(error))}", file=sys.stderr)
+        sys.exit(mistake.exit_code if mistake else UserError.exit_code)
+
+
+def rephrase(message: str) -> str:
+    """Return Hydra's message in one line, with the nearest key where one was mistyped."""
+    key = re.match(r"Could not override '([^']+)'", message)
+    if key is None:
+        return " ".join(message.split("Config search path")[0].split())
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        keys = list(list_keys(hydra.compose("train")))
+    close = get_close_matches(key[1], keys, n=1)
+    hint = f"did you mean {close[0]}?" if close else "`python train.py --cfg job` lists all"
+    return f"there is no key {key[1]} in the configuration; {hint}"
+
+
+def list_keys(config: DictConfig, prefix: str = "") -> Iterator[str]:
+    """Yield every key of the configuration in dotted form."""
+    for key in map(str, config):
+        yield f"{prefix}{key}"
+        node = config._get_node(key)
+        if isinstance(node, DictConfig) and not node._is_none() and not node._is_interpolation():
+            yield from list_keys(node, f"{prefix}{key}.")
 
 
 if __name__ == "__main__":
-    try:
+    with explained_errors():
         main()
-    except Exception as error:
-        explained = explain(error)
-        if explained is None:
-            raise
-        print(f"error: {explained[0]}", file=sys.stderr)
-        sys.exit(explained[1])

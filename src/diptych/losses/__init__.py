@@ -1,6 +1,7 @@
 """Losses: small, unweighted, each as its paper writes it."""
 
 from diptych.losses.adversarial import Adversarial, CrossEntropy, Hinge, LeastSquares, NonSaturating, Wasserstein
+from diptych.losses.consistency import LowResolution
 from diptych.losses.penalties import R1, GradientPenalty, Penalty
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "GradientPenalty",
     "Hinge",
     "LeastSquares",
+    "LowResolution",
     "NonSaturating",
     "Penalty",
     "Wasserstein",

@@ -12,6 +12,7 @@ from torch.nn.functional import l1_loss
 from diptych.losses import Adversarial, Penalty
 from diptych.methods.history_pool import HistoryPool
 from diptych.methods.method import (
+    Extra,
     Images,
     MakeOptimizer,
     Method,
@@ -37,12 +38,13 @@ class CycleGAN(Method):
         weights: Weights,
         optimizer: Mapping[str, MakeOptimizer],
         schedule: Schedule,
+        extras: Mapping[str, Extra] | None = None,
         penalty: Penalty | None = None,
         pool_size: int = 50,
         scheme: str = "normal",
         gain: float = 0.02,
     ) -> None:
-        super().__init__(weights, optimizer, schedule)
+        super().__init__(weights, optimizer, schedule, extras)
         self.generator_ab, self.generator_ba = build(**generator), build(**generator)
         self.discriminator_a, self.discriminator_b = build(**discriminator), build(**discriminator)
         for network in self.children():

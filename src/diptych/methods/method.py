@@ -38,6 +38,16 @@ class Player:
     terms: Callable[[Images], Terms]
 
 
+@dataclass(frozen=True)
+class Extra:
+    """An optional term from YAML alone: a loss on two of the rendered images, added to a player's terms."""
+
+    image: str
+    reference: str
+    loss: Callable[[Tensor, Tensor], Tensor]
+    player: str = "generator"
+
+
 class Method(LightningModule):
     """A way of learning translators; a subclass says what is rendered, who plays, and for which terms.
 
@@ -45,12 +55,19 @@ class Method(LightningModule):
     `iteration` counts batches and `images_seen` images of one domain over all processes.
     """
 
-    def __init__(self, weights: Weights, optimizer: Mapping[str, MakeOptimizer], schedule: Schedule) -> None:
+    def __init__(
+        self,
+        weights: Weights,
+        optimizer: Mapping[str, MakeOptimizer],
+        schedule: Schedule,
+        extras: Mapping[str, Extra] | None = None,
+    ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.weights = {player: dict(terms) for player, terms in weights.items()}
         self.make_optimizer = dict(optimizer)
         self.schedule = schedule
+        self.extras = dict(extras or {})
         self.iteration = 0
         self.images_seen = 0
         self.images_per_epoch = 1
@@ -93,12 +110,24 @@ class Method(LightningModule):
 
     def _move(self, player: Player, optimizer: Optimizer, images: Images) -> None:
         with self._only(player):
-            terms = player.terms(images)
+            terms = player.terms(images) | self._add_extras(player.name, images)
             loss = self.weigh(player.name, terms)
             optimizer.zero_grad()
             self.manual_backward(loss)
         optimizer.step()
         self.log_dict({f"{player.name}/{term}": value.detach() for term, value in terms.items()})
+
+    def _add_extras(self, player: str, images: Images) -> Terms:
+        """Return the player's optional terms, but for those weighted zero."""
+        terms = {}
+        for term, extra in self.extras.items():
+            if extra.player != player or not self.weight(player, term):
+                continue
+            for name in (extra.image, extra.reference):
+                if name not in images:
+                    raise UserError(f"method.extras.{term}: no image {name!r}; there are {', '.join(sorted(images))}")
+            terms[term] = extra.loss(images[extra.image], images[extra.reference].detach())
+        return terms
 
     def weigh(self, player: str, terms: Terms) -> Tensor:
         """Return Σ weight·term; a term weighted zero may be left out, anything else must match by name."""

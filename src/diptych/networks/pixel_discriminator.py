@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from diptych.networks.layers import make_norm, normalise_spectrum, uses_bias
+from diptych.networks.layers import make_norm, normalise_spectrum, pad_to_multiple, uses_bias
 from diptych.networks.registry import Channels, Network, Norm, Width
 
 
@@ -27,4 +27,4 @@ class PixelDiscriminator(Network):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map N×C×H×W to N×1×H×W logits."""
-        return self.net(x)
+        return self.net(pad_to_multiple(x, 1, minimum=2))  # instance norm needs more than one pixel

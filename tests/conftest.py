@@ -1,0 +1,76 @@
+"""What several tests need: tiny data sets, tiny methods, and a quiet trainer."""
+
+import functools
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from pytorch_lightning import Trainer
+
+from diptych.losses import LeastSquares
+from diptych.methods import CycleGAN, Schedule
+
+os.environ.setdefault("WANDB_MODE", "offline")
+
+WEIGHTS = {
+    "generator": {
+        "adversarial_ab": 1.0,
+        "adversarial_ba": 1.0,
+        "cycle_a": 10.0,
+        "cycle_b": 10.0,
+        "identity_a": 5.0,
+        "identity_b": 5.0,
+    },
+    "discriminator": {"adversarial_a": 1.0, "adversarial_b": 1.0},
+}
+
+TINY_NETWORKS = ["generator.width=4", "discriminator.width=4"]
+
+
+@pytest.fixture(scope="session")
+def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five images of A, three of B, two aligned test pairs, 40×36 pixels."""
+    root = tmp_path_factory.mktemp("tiny")
+    random = np.random.default_rng(0)
+    for folder, count in (("trainA", 5), ("trainB", 3), ("testA", 2), ("testB", 2)):
+        for index in range(count):
+            write_noise(root / folder / f"{index}.png", random)
+    return root
+
+
+def write_noise(path: Path, random: np.random.Generator, size: tuple[int, int] = (36, 40)) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(random.integers(0, 256, (*size, 3), dtype=np.uint8)).save(path)
+
+
+def make_cyclegan(**changes: Any) -> CycleGAN:
+    """Return a CycleGAN of a few thousand weights."""
+    adam = functools.partial(torch.optim.Adam, lr=2e-4, betas=(0.5, 0.999))
+    arguments: dict[str, Any] = {
+        "generator": {"network": "ResnetGenerator", "width": 4, "blocks": 1},
+        "discriminator": {"network": "PatchDiscriminator", "width": 4, "layers": 2},
+        "adversarial": LeastSquares(),
+        "weights": WEIGHTS,
+        "optimizer": {"generator": adam, "discriminator": adam},
+        "schedule": Schedule(2, 2),
+    }
+    return CycleGAN(**(arguments | changes))
+
+
+def make_trainer(**changes: Any) -> Trainer:
+    """Return a trainer that writes nothing and says nothing."""
+    quiet: dict[str, Any] = {
+        "max_epochs": 1,
+        "accelerator": "cpu",
+        "devices": 1,
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "use_distributed_sampler": False,
+    }
+    return Trainer(**(quiet | changes))
