@@ -24,21 +24,19 @@ class EMA(Callback):
         self.decay = decay
         self.updates = 0
         self.averaged: dict[str, Network] = {}
+        self._restored: dict[str, dict[str, Tensor]] = {}
 
     @property
     def state_key(self) -> str:
         return "EMA"
 
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Start from the networks' present weights."""
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start from the networks' present weights, or from a checkpoint's averages."""
         assert isinstance(pl_module, Method)
         for direction, network in pl_module.translators.items():
             self.averaged[direction] = copy.deepcopy(network).requires_grad_(False).eval()
-
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Move the averages to where the networks are."""
-        for network in self.averaged.values():
-            network.to(pl_module.device)
+        for direction, weights in self._restored.items():
+            self.averaged[direction].load_state_dict(weights)
 
     @torch.no_grad()
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
@@ -59,9 +57,7 @@ class EMA(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from saved averages."""
-        self.updates = state_dict["updates"]
-        for direction, weights in state_dict["averaged"].items():
-            self.averaged[direction].load_state_dict(weights)
+        self.updates, self._restored = state_dict["updates"], state_dict["averaged"]
 
 
 def find_translators(trainer: Trainer, method: Method) -> dict[str, Network]:

@@ -14,6 +14,7 @@ from diptych.data import UnpairedData
 from diptych.images import draw_grid, write_image
 from diptych.methods import Method
 from diptych.networks import Network
+from diptych.translator import Translator
 
 _SHEET_SIDE = 96  # smaller images are enlarged in pictures, so that one can see them
 
@@ -47,17 +48,16 @@ class Samples(Callback):
         for logger in trainer.loggers:
             _log_image(logger, picture, method)
 
-    @torch.no_grad()
-    def draw(self, translators: dict[str, Network], data: UnpairedData, count: int) -> Image.Image:
+    def draw(self, networks: dict[str, Network], data: UnpairedData, count: int) -> Image.Image:
         """Return the grid; where test images are aligned, the truth stands beside each fake."""
+        translators = {direction: Translator(network) for direction, network in networks.items()}
         columns: list[tuple[str, Tensor]] = []
-        device = next(iter(translators.values())).parameters().__next__().device
-        for here, there in ("ab", "ba"):
+        for here, there in (("a", "b"), ("b", "a")):
             if here + there not in translators:
                 continue
             paths = data.sample_paths(here, count)
             real = data.load(paths)
-            fake = translators[here + there](real.to(device))
+            fake = translators[here + there](real)
             columns += [(data.names[here], real), (f"→ {data.names[there]}", fake)]
             if there + here in translators:
                 columns.append((f"→ {data.names[here]}", translators[there + here](fake)))

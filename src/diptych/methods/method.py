@@ -1,5 +1,6 @@
 """What every method shares: players that move in turn on images rendered once."""
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -65,6 +66,9 @@ class Method(LightningModule):
         super().__init__()
         self.automatic_optimization = False
         self.weights = {player: dict(terms) for player, terms in weights.items()}
+        for player, term, weight in ((p, t, w) for p, terms in self.weights.items() for t, w in terms.items()):
+            if not isinstance(weight, int | float) or not math.isfinite(weight):
+                raise UserError(f"method.weights.{player}.{term} = {weight} must be a number; 0 turns the term off")
         self.make_optimizer = dict(optimizer)
         self.schedule = schedule
         self.extras = dict(extras or {})

@@ -1,0 +1,223 @@
+"""The whole: every recipe and every part through the real entry point, resumed, swept, and misused."""
+
+import csv
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import TINY_NETWORKS
+from PIL import Image
+from torch import Tensor
+
+ROOT = Path(__file__).parent.parent
+CONF = ROOT / "conf"
+sys.path.insert(0, str(ROOT))
+import train  # noqa: E402
+
+EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
+GROUPS = ("generator", "discriminator", "logger", "trainer", "callbacks", "method", "data")
+PARTS = [f"{group}={path.stem}" for group in GROUPS for path in sorted((CONF / group).glob("*.yaml"))]
+
+
+def make_overrides(data: Path, run_dir: Path, *more: str) -> list[str]:
+    """Scale a recipe down to two batches of 16 pixels."""
+    return [
+        f"data.root={data}",
+        f"run_dir={run_dir}",
+        "data.load_size=18",
+        "data.crop_size=16",
+        "data.workers=0",
+        "method.schedule.epochs=1",
+        "method.schedule.decay_epochs=0",
+        "trainer.limit_train_batches=2",
+        "trainer.log_every_n_steps=1",
+        "callbacks.samples.every=2",
+        "callbacks.samples.count=2",
+        "callbacks.finish.evaluation=false",
+        *TINY_NETWORKS,
+        *more,
+    ]
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *overrides: str) -> None:
+    """Call the entry point as the command line does."""
+    monkeypatch.setattr(sys, "argv", ["train.py", *overrides])
+    with train.explained_errors():
+        train.main()
+
+
+def run_apart(*overrides: str, timeout: int = 300) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "train.py"), *overrides]
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, cwd=ROOT, check=False)
+
+
+def read_rows(run_dir: Path) -> list[dict[str, str]]:
+    with (run_dir / "metrics.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def load(run_dir: Path) -> dict:
+    return torch.load(run_dir / "checkpoints" / "last.ckpt", weights_only=True)
+
+
+def check_run_folder(run_dir: Path, iterations: int = 2) -> None:
+    for name in ("config.yaml", "checkpoints/last.ckpt", "translators/ab.safetensors", "metrics.csv"):
+        assert (run_dir / name).is_file(), name
+    with Image.open(run_dir / "samples" / "final.png") as picture:
+        assert len(picture.getcolors(maxcolors=1 << 24) or []) > 100
+    assert (run_dir / "samples" / f"{iterations:07d}.png").is_file()
+    rows = read_rows(run_dir)
+    assert [int(float(row["iteration"])) for row in rows] == list(range(1, iterations + 1))
+    assert all(float(row["generator/cycle_a"]) > 0 for row in rows)
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_recipe_trains(experiment: str, tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(monkeypatch, f"experiment={experiment}", *make_overrides(tiny_data, tmp_path / "run"))
+    check_run_folder(tmp_path / "run")
+    first_lines = (CONF / "experiment" / f"{experiment}.yaml").read_text().splitlines()[:2]
+    assert first_lines[1].startswith(f"# python train.py experiment={experiment}")
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_every_part_trains(part: str, tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if part in ("trainer=gpu", "trainer=ddp") and not torch.cuda.is_available():
+        part = f"{part} trainer.accelerator=cpu trainer.devices=1"
+    more = part.split() + (["generator.depth=3"] if part == "generator=unet" else [])
+    run(monkeypatch, "experiment=custom", *make_overrides(tiny_data, tmp_path / "run", *more))
+    check_run_folder(tmp_path / "run")
+
+
+def test_a_run_is_evaluated_and_named(tiny_data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    overrides = make_overrides(tiny_data, tmp_path / "run", "callbacks.finish.evaluation=true", "domains=[day,night]")
+    result = run_apart("experiment=custom", *overrides)
+    assert result.returncode == 0, result.stderr
+    assert "day → night" in result.stdout
+    assert f"diptych translate YOUR_IMAGES --translator {tmp_path}/run/translators/ab.safetensors" in result.stdout
+    scores = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert set(scores) == {"ab", "ba"}
+    assert 0 < scores["ab"]["translator"]["psnr"] < 50
+    assert scores["ab"]["copying"]["changed"] == 0
+
+
+def assert_equal(one: object, other: object, path: str = "") -> None:
+    """Compare nested states; tensors to rounding in float64."""
+    if isinstance(one, Tensor):
+        torch.testing.assert_close(one, other, rtol=1e-7, atol=1e-10, msg=lambda text: f"{path}: {text}")
+    elif isinstance(one, dict):
+        assert isinstance(other, dict)
+        assert one.keys() == other.keys(), path
+        for key in one:
+            assert_equal(one[key], other[key], f"{path}.{key}")
+    elif isinstance(one, list):
+        assert isinstance(other, list)
+        for index, pair in enumerate(zip(one, other, strict=True)):
+            assert_equal(*pair, f"{path}[{index}]")
+    else:
+        assert one == other, path
+
+
+def test_a_resumed_run_goes_on_where_it_stopped(
+    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two epochs at once, and one epoch resumed for the second, end in the same state."""
+    whole, halved = tmp_path / "whole", tmp_path / "halved"
+    longer = ["trainer.limit_train_batches=1.0", "method.schedule.epochs=1", "method.schedule.decay_epochs=1"]
+    run(monkeypatch, "experiment=custom", *make_overrides(tiny_data, whole, *longer))
+    stop = ["callbacks.checkpoint.every=3", "method.pool_size=2"]
+    run(monkeypatch, "experiment=custom", *make_overrides(tiny_data, halved, *longer[:1], *stop))
+    first = load(halved)
+    assert first["diptych"]["iteration"] == 5
+    assert first["diptych"]["format"] == 1
+    assert len(first["diptych"]["remembered"]["pool_a"]["images"]) == 2
+    assert first["callbacks"]["EMA"]["updates"] == 5
+    resumed = make_overrides(tiny_data, halved, *longer, "resume=auto", "method.pool_size=2")
+    run(monkeypatch, "experiment=custom", *resumed)
+    second = load(halved)
+    assert second["diptych"]["iteration"] == second["diptych"]["images_seen"] == 10
+    assert second["callbacks"]["EMA"]["updates"] == 10
+    assert [float(row["iteration"]) for row in read_rows(halved)] == list(range(1, 11))
+    assert float(read_rows(halved)[-1]["learning_rate"]) == pytest.approx(1e-4)
+    assert_equal(
+        {key: value.shape for key, value in load(whole)["state_dict"].items()},
+        {key: value.shape for key, value in second["state_dict"].items()},
+    )
+
+
+def test_two_processes_give_the_gradients_of_one(tiny_data: Path, tmp_path: Path) -> None:
+    """Batch 1 on each of two gloo processes equals batch 2 on one, in every moment of both Adams."""
+    common = ["experiment=custom", "method.pool_size=0", "trainer.precision=64-true"]
+    processes = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "data.batch_size=1"]
+    for name, more in (("one", ["trainer=cpu", "data.batch_size=2"]), ("two", processes)):
+        result = run_apart(*common, *make_overrides(tiny_data, tmp_path / name, *more))
+        assert result.returncode == 0, result.stderr
+    one, two = load(tmp_path / "one"), load(tmp_path / "two")
+    assert one["diptych"]["images_seen"] == two["diptych"]["images_seen"] == 4
+    assert_equal(one["optimizer_states"], two["optimizer_states"])
+    assert_equal(one["state_dict"], two["state_dict"])
+
+
+def test_a_grid_makes_a_folder_per_job(tiny_data: Path, tmp_path: Path) -> None:
+    result = run_apart("-m", "experiment=custom", *make_overrides(tiny_data, tmp_path / "grid"), "seed=1,2")
+    assert result.returncode == 0, result.stderr
+    weights = []
+    for job in ("0", "1"):
+        check_run_folder(tmp_path / "grid" / job)
+        weights.append(load(tmp_path / "grid" / job)["state_dict"]["generator_ab.model.1.weight"])
+    assert not torch.equal(*weights)
+
+
+def test_a_grid_of_distributed_runs_is_refused(capfd: pytest.CaptureFixture[str]) -> None:
+    result = run_apart("-m", "trainer=ddp", "seed=1,2")
+    assert result.returncode == 2
+    assert "error: -m with trainer=ddp" in result.stderr
+
+
+def test_help_explains_groups_and_overrides() -> None:
+    result = run_apart("--help")
+    assert result.returncode == 0
+    for word in ("experiment:", "monet2photo", "method.weights.generator.cycle_a=5", "resume=auto"):
+        assert word in result.stdout
+
+
+MISTAKES = [
+    (["generator.widht=3"], 2, r"there is no key generator\.widht .*did you mean generator\.width\?"),
+    (["experiment=mone2photo"], 2, r"Could not find 'experiment/mone2photo'.*monet2photo"),
+    (["experiment=monet2photo", "data.root=/nowhere"], 4, r"/nowhere/trainA: no such folder"),
+    (["experiment=custom"], 2, r"set data\.root, or data\.path_a and data\.path_b"),
+    (["generator.network=Resnet"], 2, r"unknown network 'Resnet'"),
+    (["method.weights.generator.cycle_a=null"], 2, r"cycle_a"),
+    (["precision=fp8"], 2, r"'fp8' is not one of auto, fp32, bf16"),
+    (["resume=/nowhere.ckpt"], 5, r"/nowhere\.ckpt: no such checkpoint"),
+]
+
+
+@pytest.mark.parametrize(("overrides", "code", "message"), MISTAKES, ids=lambda value: str(value)[:40])
+def test_mistakes_become_one_line(
+    overrides: list[str],
+    code: int,
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        run(monkeypatch, f"run_dir={tmp_path / 'run'}", *overrides)
+    assert stop.value.code == code
+    lines = [line for line in capfd.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1
+    assert re.search(message, lines[0])
+
+
+def test_an_unreadable_image_is_named(tiny_data: Path, tmp_path: Path) -> None:
+    for folder in ("trainA", "trainB"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "bad.png").write_bytes(b"not an image")
+    result = run_apart("experiment=custom", *make_overrides(tmp_path, tmp_path / "run"))
+    assert result.returncode == 4
+    assert "Traceback" not in result.stderr
+    assert re.search(r"error: .*bad\.png: not a readable image", result.stderr)
