@@ -107,7 +107,7 @@ def test_a_run_is_evaluated_and_named(tiny_data: Path, tmp_path: Path, capfd: py
 def assert_equal(one: object, other: object, path: str = "") -> None:
     """Compare nested states; tensors to rounding in float64."""
     if isinstance(one, Tensor):
-        torch.testing.assert_close(one, other, rtol=1e-7, atol=1e-10, msg=lambda text: f"{path}: {text}")
+        torch.testing.assert_close(one, other, rtol=1e-7, atol=1e-8, msg=lambda text: f"{path}: {text}")
     elif isinstance(one, dict):
         assert isinstance(other, dict)
         assert one.keys() == other.keys(), path
