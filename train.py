@@ -1,8 +1,10 @@
 """Compose a recipe and train it: `python train.py experiment=monet2photo`; `--help` explains the rest."""
 
+import logging
 import os
 import re
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -43,6 +45,8 @@ def main(config: DictConfig) -> None:
 def fit(config: DictConfig) -> Trainer:
     """Build the parts, the data first so that missing images are noticed at once, and train."""
     seed_everything(config.seed, workers=True, verbose=False)
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # the run's own progress says what matters
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*|.*smaller than the logging interval.*")
     torch.set_float32_matmul_precision("high")
     data = instantiate(config.data, _convert_="all")
     method = instantiate(config.method, _convert_="all")

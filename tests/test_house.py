@@ -74,3 +74,9 @@ def test_readme_is_short_and_tracked_text_names_no_registry() -> None:
         path = ROOT / name
         if path.suffix in (".py", ".yaml", ".toml", ".md") and path.is_file():
             assert not pattern.search(path.read_text()), name
+
+
+def test_ci_runs_the_command_of_the_readme() -> None:
+    command = (ROOT / ".ci" / "run").read_text().splitlines()[-1]
+    assert command in (ROOT / "README.md").read_text().splitlines()
+    assert "pytest" in command

@@ -50,6 +50,8 @@ class RunProgress(ProgressBar):
         total = max(round(batches * per_batch), pl_module.images_seen)
         self._task = self._bar.add_task("train", total=total, epoch="1", speed=0.0)
         self._last = (time.monotonic(), pl_module.images_seen)
+        if self._enabled:
+            self._console.print(_introduce(trainer, pl_module), highlight=False)
         if self._enabled and self._console.is_terminal:
             self._live.start()
 
@@ -78,6 +80,19 @@ class RunProgress(ProgressBar):
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Give the terminal back."""
         self._live.stop()
+
+
+def _introduce(trainer: Trainer, method: Method) -> str:
+    """Say in a few lines what is about to happen."""
+    data = trainer.datamodule  # type: ignore[attr-defined]
+    domains = " ↔ ".join(f"{data.names[domain]} ({len(data.train_paths[domain])} images)" for domain in "ab")
+    networks = ", ".join(
+        f"{name} {sum(p.numel() for p in network.parameters()) / 1e6:.2f} M"
+        for name, network in method.named_children()
+    )
+    where = f"{trainer.world_size} × {method.device.type}, {trainer.precision}"
+    start = f"from iteration {method.iteration}" if method.iteration else "from scratch"
+    return f"{type(method).__name__}: {domains}\nweights: {networks}\n{where}, {start}, {trainer.max_epochs} epochs"
 
 
 def _tabulate(losses: dict[str, float]) -> Table:

@@ -1,0 +1,93 @@
+"""Metrics: known distances, the copying baseline, and a judge that judges."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from diptych.data import Preparation, list_images
+from diptych.errors import DataError
+from diptych.metrics import EvaluationData, compare, evaluate, sliced_wasserstein, train_judge
+
+DATA = Path(__file__).parent.parent / "data" / "flat2fluent"
+PREPARATION = Preparation(64, 64)
+
+
+def load(paths: Sequence[Path]) -> Tensor:
+    return torch.stack([PREPARATION.load_for_test(path) for path in paths])
+
+
+def read(folder: str, step: int = 1) -> Tensor:
+    return load(list_images(DATA / folder)[::step])
+
+
+def test_compare_against_the_definitions() -> None:
+    truth = torch.zeros(2, 3, 16, 16)
+    output = truth + torch.tensor([0.2, 0.02]).reshape(2, 1, 1, 1)  # 0.1 and 0.01 of the range 0…1
+    scores = compare(output, truth)
+    assert scores["psnr"] == pytest.approx((20 + 40) / 2, abs=1e-3)
+    assert scores["l1"] == pytest.approx(0.055, abs=1e-5)
+    assert compare(truth, truth)["ssim"] == pytest.approx(1, abs=1e-6)
+
+
+def test_sliced_wasserstein_is_a_distance_of_sets() -> None:
+    flat, fluent = read("testA", 3), read("testB", 3)
+    same = sliced_wasserstein(fluent, fluent.flip(0))
+    apart = sliced_wasserstein(flat, fluent)
+    assert same < 0.3 * apart
+    blurred = torch.nn.functional.avg_pool2d(fluent, 5, 1, 2)
+    assert sliced_wasserstein(blurred, fluent) > apart
+    assert sliced_wasserstein(flat, fluent) == apart
+    assert sliced_wasserstein(torch.rand(2, 3, 5, 5), torch.rand(3, 3, 5, 5)) > 0
+
+
+@pytest.fixture(scope="module")
+def shipped() -> EvaluationData:
+    return EvaluationData(
+        train={domain: list_images(DATA / f"train{domain.upper()}") for domain in "ab"},
+        test={domain: list_images(DATA / f"test{domain.upper()}") for domain in "ab"},
+        load=load,
+    )
+
+
+@pytest.mark.slow
+def test_judge_tells_flat_from_rendered(shipped: EvaluationData) -> None:
+    state = torch.get_rng_state()
+    train = {domain: load(paths) for domain, paths in shipped.train.items()}
+    test = {domain: load(paths) for domain, paths in shipped.test.items()}
+    judge = train_judge(train, test)
+    assert judge.accuracy > 0.9
+    assert judge.share_of_b(test["b"]) > 0.85
+    assert judge.share_of_b(test["a"]) < 0.15
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.slow
+def test_copying_scores_as_copying(shipped: EvaluationData) -> None:
+    result = evaluate(lambda images: images, shipped)
+    assert result.translator == pytest.approx(result.copying)
+    assert result.translator["changed"] == 0
+    assert result.images == len(shipped.test["a"])
+    assert result.real["swd"] < result.copying["swd"]
+    assert result.copying["psnr"] == pytest.approx(19.41, abs=0.3)
+    perfect = evaluate(
+        lambda images: images, EvaluationData({}, {"a": shipped.test["b"], "b": shipped.test["b"]}, load)
+    )
+    assert perfect.translator["ssim"] == pytest.approx(1, abs=1e-5)
+    assert perfect.translator["swd"] < 0.3 * result.copying["swd"]
+
+
+def test_unaligned_sets_have_no_truth(shipped: EvaluationData) -> None:
+    data = EvaluationData({}, {"a": shipped.test["a"][:4], "b": shipped.test["b"][4:10]}, load)
+    result = evaluate(lambda images: images * 0.5, data)
+    assert "psnr" not in result.translator
+    assert result.translator["changed"] > 0.1
+    assert result.judge_accuracy is None
+    assert "PSNR" not in [str(cell) for cell in result.to_table("x").columns[0].cells]
+
+
+def test_evaluation_without_test_images_is_refused() -> None:
+    with pytest.raises(DataError, match="no test images of domain A"):
+        evaluate(lambda images: images, EvaluationData({}, {"a": [], "b": []}, load))
