@@ -21,6 +21,14 @@ import train  # noqa: E402
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 GROUPS = ("generator", "discriminator", "logger", "trainer", "callbacks", "method", "data")
 PARTS = [f"{group}={path.stem}" for group in GROUPS for path in sorted((CONF / group).glob("*.yaml"))]
+SWITCHES = [
+    "precision=bf16",
+    "precision=auto",
+    "generator.norm=batch generator.dropout=true ~callbacks.ema",
+    "generator.upsampling=antialias generator.downsampling=antialias discriminator.spectral_norm=true",
+    "method.adversarial._target_=diptych.losses.Hinge method.scheme=orthogonal data.swap=true",
+    "method.schedule.shape=cosine data.batch_size=2 data.flip=false data.workers=1 data.cache=false",
+]
 
 
 def make_overrides(data: Path, run_dir: Path, *more: str) -> list[str]:
@@ -83,7 +91,7 @@ def test_every_recipe_trains(experiment: str, tiny_data: Path, tmp_path: Path, m
     assert first_lines[1].startswith(f"# python train.py experiment={experiment}")
 
 
-@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("part", PARTS + SWITCHES)
 def test_every_part_trains(part: str, tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if part in ("trainer=gpu", "trainer=ddp") and not torch.cuda.is_available():
         part = f"{part} trainer.accelerator=cpu trainer.devices=1"

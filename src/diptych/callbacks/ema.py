@@ -61,8 +61,8 @@ class EMA(Callback):
 
 
 def find_translators(trainer: Trainer, method: Method) -> dict[str, Network]:
-    """Return the averaged networks where an `EMA` keeps them, the method's own otherwise."""
+    """Return the averaged networks where an `EMA` keeps them, copies of the method's own otherwise; in eval mode."""
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         if isinstance(callback, EMA) and callback.averaged:
             return callback.averaged
-    return method.translators
+    return {direction: copy.deepcopy(network).eval() for direction, network in method.translators.items()}
