@@ -91,8 +91,13 @@ def explained_errors() -> Iterator[None]:
         mistake = next((link for link in chain if isinstance(link, UserError)), None)
         if mistake is None and not isinstance(error, HydraException | OmegaConfBaseException):
             raise
-        print(f"error: {mistake or rephrase(str(error))}", file=sys.stderr)
+        print(f"error: {shorten(str(mistake)) if mistake else rephrase(str(error))}", file=sys.stderr)
         sys.exit(mistake.exit_code if mistake else UserError.exit_code)
+
+
+def shorten(message: str) -> str:
+    """Return the mistake itself where a data loader's worker has wrapped it in a traceback."""
+    return message.strip().splitlines()[-1].split("Error: ")[-1] if "Original Traceback" in message else message
 
 
 def rephrase(message: str) -> str:

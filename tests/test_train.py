@@ -221,11 +221,12 @@ def test_mistakes_become_one_line(
     assert re.search(message, lines[0])
 
 
-def test_an_unreadable_image_is_named(tiny_data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_unreadable_image_is_named(workers: int, tmp_path: Path) -> None:
     for folder in ("trainA", "trainB"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "bad.png").write_bytes(b"not an image")
-    result = run_apart("experiment=custom", *make_overrides(tmp_path, tmp_path / "run"))
+    result = run_apart("experiment=custom", *make_overrides(tmp_path, tmp_path / "run", f"data.workers={workers}"))
     assert result.returncode == 4
     assert "Traceback" not in result.stderr
-    assert re.search(r"error: .*bad\.png: not a readable image", result.stderr)
+    assert re.search(r"^error: \S*bad\.png: not a readable image[^\n]*$", result.stderr, re.MULTILINE)
