@@ -24,7 +24,9 @@ from omegaconf.errors import OmegaConfBaseException
 from pytorch_lightning import Trainer, seed_everything
 
 from diptych.callbacks.machine import choose_precision, is_wandb_offline
-from diptych.errors import FileError, UserError
+from diptych.callbacks.resume import choose_checkpoint
+from diptych.callbacks.run_lock import lock_run
+from diptych.errors import UserError
 
 CONF = Path(__file__).resolve().parent / "conf"
 
@@ -42,23 +44,31 @@ def main(config: DictConfig) -> None:
         fit(config)
 
 
-def fit(config: DictConfig) -> Trainer:
+def fit(config: DictConfig) -> None:
     """Build the parts, the data first so that missing images are noticed at once, and train."""
     seed_everything(config.seed, workers=True, verbose=False)
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # the run's own progress says what matters
     warnings.filterwarnings("ignore", message=".*LeafSpec.*|.*smaller than the logging interval.*")
     torch.set_float32_matmul_precision("high")
     data = instantiate(config.data, _convert_="all")
-    method = instantiate(config.method, _convert_="all")
-    parts = {kind: list(instantiate(config[kind], _convert_="all").values()) for kind in ("callbacks", "logger")}
-    trainer: Trainer = instantiate(config.trainer, max_epochs=method.schedule.total_epochs, **parts, _convert_="all")
-    checkpoint = find_checkpoint(config)
-    if trainer.is_global_zero:
-        save_config(config)
-        for logger in trainer.loggers:
-            logger.log_hyperparams(OmegaConf.to_container(config))  # type: ignore[arg-type]
-    trainer.fit(method, data, ckpt_path=checkpoint, weights_only=True)
-    return trainer
+    with lock_run(Path(config.run_dir)):
+        method = instantiate(config.method, _convert_="all")
+        method.recipe = dict(OmegaConf.to_container(config, resolve=True), data_fingerprint=data.fingerprint)  # type: ignore[arg-type]
+        resumption = choose_checkpoint(Path(config.run_dir), config.resume)
+        changes = resumption.check_changes(method.recipe, config.resume_changes == "allow")
+        if resumption.is_finished(Path(config.run_dir)) and not changes:
+            print(f"{config.run_dir}: this run is finished; nothing to do")
+            return
+        parts = {kind: list(instantiate(config[kind], _convert_="all").values()) for kind in ("callbacks", "logger")}
+        epochs = method.schedule.total_epochs
+        trainer: Trainer = instantiate(config.trainer, max_epochs=epochs, **parts, _convert_="all")
+        if trainer.is_global_zero:
+            for remark in (*resumption.remarks, *changes):
+                print(remark)
+            save_config(config)
+            for logger in trainer.loggers:
+                logger.log_hyperparams(method.recipe)
+        trainer.fit(method, data, ckpt_path=resumption.path, weights_only=True)
 
 
 def save_config(config: DictConfig) -> None:
@@ -66,17 +76,6 @@ def save_config(config: DictConfig) -> None:
     folder = Path(config.run_dir)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.yaml").write_text(OmegaConf.to_yaml(config))
-
-
-def find_checkpoint(config: DictConfig) -> str | None:
-    """Return the checkpoint to go on from: `resume` names it, or `auto` takes the run folder's own, if any."""
-    own = Path(config.run_dir, "checkpoints", "last.ckpt")
-    if config.resume is None or (config.resume == "auto" and not own.is_file()):
-        return None
-    path = own if config.resume == "auto" else Path(config.resume)
-    if not path.is_file():
-        raise FileError(f"{path}: no such checkpoint (resume)")
-    return str(path)
 
 
 @contextmanager

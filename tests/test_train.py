@@ -141,9 +141,9 @@ def test_a_resumed_run_goes_on_where_it_stopped(
     first = load(halved)
     assert first["diptych"]["iteration"] == 5
     assert first["diptych"]["format"] == 1
-    assert len(first["diptych"]["remembered"]["pool_a"]["images"]) == 2
+    assert len(first["diptych"]["processes"][0]["remembered"]["pool_a"]["images"]) == 2
     assert first["callbacks"]["EMA"]["updates"] == 5
-    resumed = make_overrides(tiny_data, halved, *longer, "resume=auto", "method.pool_size=2")
+    resumed = make_overrides(tiny_data, halved, *longer, "resume=auto", "resume_changes=allow", "method.pool_size=2")
     run(monkeypatch, "experiment=custom", *resumed)
     second = load(halved)
     assert second["diptych"]["iteration"] == second["diptych"]["images_seen"] == 10

@@ -1,6 +1,8 @@
 """Callbacks: what happens around a method while it learns."""
 
 from diptych.callbacks.checkpoint import LastCheckpoint
+from diptych.callbacks.checkpoint_files import CheckpointFiles
+from diptych.callbacks.clean_stop import CleanStop
 from diptych.callbacks.ema import EMA, find_translators
 from diptych.callbacks.finish import Finish
 from diptych.callbacks.metrics_file import MetricsFile
@@ -8,4 +10,15 @@ from diptych.callbacks.progress import RunProgress
 from diptych.callbacks.samples import Samples
 from diptych.callbacks.wandb_run import WandbRun
 
-__all__ = ["EMA", "Finish", "LastCheckpoint", "MetricsFile", "RunProgress", "Samples", "WandbRun", "find_translators"]
+__all__ = [
+    "EMA",
+    "CheckpointFiles",
+    "CleanStop",
+    "Finish",
+    "LastCheckpoint",
+    "MetricsFile",
+    "RunProgress",
+    "Samples",
+    "WandbRun",
+    "find_translators",
+]

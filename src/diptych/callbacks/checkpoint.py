@@ -1,4 +1,4 @@
-"""The training checkpoint: written beside its final place, then moved there."""
+"""When a training checkpoint is written."""
 
 from pathlib import Path
 from typing import Any
@@ -6,15 +6,15 @@ from typing import Any
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
 
-from diptych.errors import MachineError
+from diptych.callbacks.checkpoint_files import LAST
 from diptych.methods import Method
 
 
 class LastCheckpoint(Checkpoint):
-    """Keeps `last.ckpt`: at the end of every epoch and after every `every` batches."""
+    """Keeps `last.ckpt`: at the end of every epoch, after every `every` batches, and when somebody asks for it."""
 
     def __init__(self, folder: str, every: int = 1000) -> None:
-        self.path = Path(folder) / "last.ckpt"
+        self.path = Path(folder) / LAST
         self.every = every
         self._saved_at = -1
 
@@ -22,21 +22,15 @@ class LastCheckpoint(Checkpoint):
         """Save every so many batches, counted as the method counts them."""
         assert isinstance(pl_module, Method)
         if self.every and pl_module.iteration % self.every == 0:
-            self._save(trainer, pl_module.iteration)
+            self.save(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save at the end of the epoch."""
         assert isinstance(pl_module, Method)
-        self._save(trainer, pl_module.iteration)
+        self.save(trainer, pl_module)
 
-    def _save(self, trainer: Trainer, iteration: int) -> None:
-        if self._saved_at == iteration:
-            return
-        temporary = self.path.with_name(f".{self.path.name}.tmp")
-        try:
-            trainer.save_checkpoint(temporary)
-            if trainer.is_global_zero:
-                temporary.replace(self.path)
-        except OSError as error:
-            raise MachineError(f"{self.path}: the checkpoint cannot be written ({error.strerror or error})") from None
-        self._saved_at = iteration
+    def save(self, trainer: Trainer, method: Method) -> None:
+        """Write the checkpoint unless this iteration's is there already; every process must call this."""
+        if self._saved_at != method.iteration:
+            trainer.save_checkpoint(self.path)
+            self._saved_at = method.iteration

@@ -15,9 +15,11 @@ from diptych.methods import Method
 from diptych.metrics import Evaluation, EvaluationData, evaluate
 from diptych.translator import Translator
 
+FINISHED = "finished"
+
 
 class Finish(Callback):
-    """Writes `translators/*.safetensors`, then `metrics.json` and a table of each direction's scores."""
+    """Writes `translators/*.safetensors`, `metrics.json`, and at last `finished` with the iteration."""
 
     def __init__(self, run_dir: str, experiment: str, evaluation: bool = True) -> None:
         self.run_dir = Path(run_dir)
@@ -49,6 +51,7 @@ class Finish(Callback):
         if self.scores:
             text = json.dumps({direction: scores.to_dict() for direction, scores in self.scores.items()}, indent=2)
             (self.run_dir / "metrics.json").write_text(text + "\n")
+        (self.run_dir / FINISHED).write_text(f"{pl_module.iteration}\n")
         self._say_next(console, paths)
 
     def _evaluate(self, translator: Translator, data: UnpairedData, direction: str, console: Console) -> None:

@@ -1,50 +1,43 @@
-"""The logger that is always on: `metrics.csv`, one row per logged batch, appended to by a resumed run."""
+"""`metrics.csv`: every logged loss by name, on disk in every run, appended to by a resumed one."""
 
 import csv
 from pathlib import Path
 from typing import Any
 
-from pytorch_lightning.loggers.logger import Logger
-from pytorch_lightning.utilities.rank_zero import rank_zero_only
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from diptych.methods import Method
 
 
-class MetricsFile(Logger):
-    """Writes each row as it comes; a new column rewrites the file, a resumed run drops rows it will write again."""
+class MetricsFile(Callback):
+    """Writes a row every `log_every_n_steps` batches, before the checkpoint of the same batch is written.
+
+    A resumed run first drops the rows that it will write again. A new column rewrites the file.
+    """
 
     def __init__(self, path: str) -> None:
-        super().__init__()
         self.path = Path(path)
         self._columns: list[str] = []
 
-    @property
-    def name(self) -> str:
-        return "metrics"
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Keep what an interrupted run wrote up to the checkpoint, or begin anew."""
+        assert isinstance(pl_module, Method)
+        rows = [row for row in self._read() if float(row["iteration"]) <= pl_module.iteration]
+        if trainer.is_global_zero:
+            self._rewrite(rows, list(rows[0]) if rows else ["iteration", "images_seen"])
 
-    @property
-    def version(self) -> str:
-        return ""
-
-    def log_hyperparams(self, *_: Any, **__: Any) -> None:
-        """Do nothing: the composed config lies beside this file."""
-
-    @rank_zero_only
-    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        """Append one row."""
-        row = {name: f"{float(value):.8g}" for name, value in metrics.items() if name not in ("epoch", "step")}
-        if "iteration" not in row:
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        """Append a row."""
+        assert isinstance(pl_module, Method)
+        every = trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if not trainer.is_global_zero or not every or pl_module.iteration % every:
             return
-        if not self._columns:
-            self._take_up(int(float(row["iteration"])))
-        if not row.keys() <= set(self._columns):
-            self._rewrite(self._read(), [*self._columns, *(name for name in row if name not in self._columns)])
+        row = {name: f"{float(value):.8g}" for name, value in trainer.callback_metrics.items() if name != "step"}
+        row |= {"iteration": str(pl_module.iteration), "images_seen": str(pl_module.images_seen)}
+        if new := [name for name in row if name not in self._columns]:
+            self._rewrite(self._read(), [*self._columns, *new])
         with self.path.open("a", newline="") as file:
             csv.DictWriter(file, self._columns).writerow(row)
-
-    def _take_up(self, iteration: int) -> None:
-        """Keep what an interrupted run wrote before this iteration."""
-        kept = [row for row in self._read() if float(row["iteration"]) < iteration]
-        if kept:
-            self._rewrite(kept, list(kept[0]))
 
     def _read(self) -> list[dict[str, str]]:
         if not self.path.exists():

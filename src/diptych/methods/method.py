@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from diptych.errors import UserError
+from diptych.methods.random_state import capture_random_state, restore_random_state
 from diptych.methods.schedule import Schedule
 from diptych.networks import Network
 
@@ -53,6 +54,7 @@ class Method(LightningModule):
     """A way of learning translators; a subclass says what is rendered, who plays, and for which terms.
 
     `weights` and `optimizer` are keyed by player; a term and its weight share a name, and neither may lack the other.
+    `recipe` is what the checkpoint says about its making.
     `iteration` counts batches and `images_seen` images of one domain over all processes.
     """
 
@@ -75,6 +77,8 @@ class Method(LightningModule):
         self.iteration = 0
         self.images_seen = 0
         self.images_per_epoch = 1
+        self.recipe: dict[str, Any] = {}
+        self._random_state: dict[str, Any] | None = None
 
     @abstractmethod
     def render(self, batch: Images) -> Images:
@@ -184,26 +188,49 @@ class Method(LightningModule):
         self.images_per_epoch = getattr(self.trainer.datamodule, "images_per_epoch", 1)  # type: ignore[attr-defined]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the counters, the translators' descriptions and what is remembered: tensors, numbers, strings."""
+        """Add the counters, the translators' descriptions and each process's memory: tensors, numbers, strings."""
         prefixes = {id(module): name for name, module in self.named_modules()}
         checkpoint.setdefault("diptych", {})  # callbacks have had their turn
         checkpoint["diptych"] |= {
             "format": 1,
             "iteration": self.iteration,
             "images_seen": self.images_seen,
+            "recipe": self.recipe,
             "translators": {
                 direction: {**network.describe(), "prefix": f"{prefixes[id(network)]}."}
                 for direction, network in self.translators.items()
             },
-            "remembered": {name: part.state_dict() for name, part in self.remembered().items()},
+            "processes": self._gather(
+                {
+                    "random": capture_random_state(),
+                    "remembered": {name: part.state_dict() for name, part in self.remembered().items()},
+                }
+            ),
         }
+
+    def _gather(self, own: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return what every process has, by rank."""
+        if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+            return [own]
+        everybody: list[Any] = [None] * torch.distributed.get_world_size()
+        torch.distributed.all_gather_object(everybody, own)
+        return everybody
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on counting and remembering where the checkpoint stopped."""
         saved = checkpoint["diptych"]
         self.iteration, self.images_seen = saved["iteration"], saved["images_seen"]
+        processes = saved["processes"]
+        own = processes[self.global_rank % len(processes)]
         for name, part in self.remembered().items():
-            part.load_state_dict(saved["remembered"][name])
+            part.load_state_dict(own["remembered"][name])
+        self._random_state = own["random"]
+
+    def on_train_batch_start(self, batch: Images, batch_index: int) -> None:
+        """Take up a checkpoint's random state, now that nothing else will draw before the first step."""
+        if self._random_state is not None:
+            restore_random_state(self._random_state)
+            self._random_state = None
 
 
 def sees_images_alone(network: nn.Module) -> bool:

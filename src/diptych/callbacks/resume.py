@@ -1,0 +1,77 @@
+"""Going on with a run: which checkpoint, and whether the recipe is still the same."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+from diptych.callbacks.checkpoint_files import LAST, find_newest, verify_checkpoint
+from diptych.callbacks.finish import FINISHED
+from diptych.errors import FileError, UserError
+
+_HARMLESS = (
+    "run_dir", "resume", "resume_changes", "logger.*", "callbacks.progress*", "callbacks.samples*",
+    "callbacks.checkpoint*", "callbacks.finish*", "callbacks.wandb_run*", "data.workers", "data.cache", "data.hint",
+    "trainer.log_every_n_steps", "trainer.enable_*",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Resumption:
+    """The checkpoint to go on from, if any, with its content, and what the user should be told about it."""
+
+    path: Path | None = None
+    content: Mapping[str, Any] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
+
+    def check_changes(self, recipe: Mapping[str, Any], allowed: bool) -> list[str]:
+        """Return what differs from the checkpoint's recipe; `UserError` names what makes this another run."""
+        if self.path is None:
+            return []
+        before, now = dict(_flatten(self.content["diptych"]["recipe"])), dict(_flatten(recipe))
+        grave = [
+            f"{key}: {before.get(key)} → {now.get(key)}"
+            for key in sorted(before.keys() | now.keys())
+            if before.get(key) != now.get(key) and not any(fnmatch(key, pattern) for pattern in _HARMLESS)
+        ]
+        if grave and not allowed:
+            raise UserError(
+                f"the recipe differs from that of {self.path} ({'; '.join(grave)}); "
+                "undo that, or go on all the same with resume_changes=allow"
+            )
+        return [f"changed since the checkpoint: {change}" for change in grave]
+
+    def is_finished(self, run_dir: Path) -> bool:
+        """Whether the run came to its end with this checkpoint, everything after the training included."""
+        marker = run_dir / FINISHED
+        if self.path is None or not marker.is_file():
+            return False
+        return marker.read_text().strip() == str(self.content["diptych"]["iteration"])
+
+
+def choose_checkpoint(run_dir: Path, resume: str | None) -> Resumption:
+    """Return what `resume` means: a file, or with `auto` the run folder's newest checkpoint that verifies."""
+    if resume is None:
+        if (run_dir / "checkpoints" / LAST).exists():
+            raise UserError(
+                f"{run_dir}: there is a run already; go on with it by resume=auto, or choose another run_dir"
+            )
+        return Resumption()
+    if resume != "auto":
+        return Resumption(Path(resume), verify_checkpoint(Path(resume)), (f"going on from {resume}",))
+    path, skipped = find_newest(run_dir / "checkpoints")
+    remarks = tuple(f"skipped {reason}" for reason in skipped)
+    if path is None and skipped:
+        raise FileError(f"{run_dir}: no checkpoint can be gone on from; " + "; ".join(skipped))
+    if path is None:
+        return Resumption(remarks=("no checkpoint yet: starting from scratch",))
+    return Resumption(path, verify_checkpoint(path), (*remarks, f"going on from {path}"))
+
+
+def _flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in config.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

@@ -1,0 +1,39 @@
+"""One run per folder: a lock that names its holder and dies with it."""
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from diptych.errors import MachineError, UserError
+
+
+@contextmanager
+def lock_run(run_dir: Path) -> Iterator[None]:
+    """Hold the run folder; `UserError` names the process and host that hold it already.
+
+    The operating system frees the lock of a process that has died, so a stale one never refuses a run.
+    Processes that a distributed run has started itself (LOCAL_RANK above 0) share their parent's.
+    """
+    if int(os.environ.get("LOCAL_RANK", "0")) > 0:
+        yield
+        return
+    holder = run_dir / ".holder"
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(run_dir / ".lock", timeout=0)
+        lock.acquire()
+    except Timeout:
+        who = holder.read_text().strip() if holder.is_file() else "another process"
+        raise UserError(f"{run_dir}: in use by {who}; choose another run_dir or stop that run") from None
+    except OSError as error:
+        raise MachineError(f"{run_dir}: the run folder cannot be written ({error.strerror or error})") from None
+    try:
+        holder.write_text(f"pid {os.getpid()} on host {socket.gethostname()}\n")
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()

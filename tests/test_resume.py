@@ -1,0 +1,176 @@
+"""Interrupted anywhere and resumed, a run ends bit for bit as if nothing had happened."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import write_noise
+from test_train import ROOT, load, make_overrides, read_rows, run
+from torch import Tensor
+
+from diptych.callbacks.checkpoint_files import find_newest
+from diptych.methods import CycleGAN
+
+WHOLE = [
+    "experiment=custom",
+    "method.schedule.epochs=1",
+    "method.schedule.decay_epochs=1",
+    "trainer.limit_train_batches=1.0",
+    "method.pool_size=2",
+    "generator.dropout=true",  # draws from the global generator
+    "trainer.deterministic=true",
+    "callbacks.checkpoint.every=2",
+]
+ITERATIONS = 10
+
+
+def find_differences(one: Any, other: Any, path: str = "") -> list[str]:
+    """Return where two states differ by as much as a bit."""
+    if isinstance(one, Tensor):
+        return [] if torch.equal(one, other) else [path]
+    if isinstance(one, dict):
+        keys = one.keys() | other.keys()
+        return [d for key in keys for d in find_differences(one.get(key), other.get(key), f"{path}.{key}")]
+    if isinstance(one, list | tuple) and len(one) == len(other):
+        return [
+            d for i, pair in enumerate(zip(one, other, strict=True)) for d in find_differences(*pair, f"{path}[{i}]")
+        ]
+    return [] if one == other else [path]
+
+
+def assert_same_end(one: Path, other: Path) -> None:
+    first, second = load(one), load(other)
+    for state in (first, second):
+        del state["diptych"]["recipe"]
+    for key in ("state_dict", "optimizer_states", "callbacks", "diptych"):
+        assert find_differences(first[key], second[key], key) == []
+    assert read_rows(one) == read_rows(other)
+    for direction in ("ab", "ba"):
+        name = Path("translators") / f"{direction}.safetensors"
+        assert (one / name).read_bytes() == (other / name).read_bytes()
+
+
+def stop_at(monkeypatch: pytest.MonkeyPatch, iteration: int, number: signal.Signals) -> None:
+    """Send this process a signal in the middle of a batch."""
+    original = CycleGAN.render
+
+    def render(self: CycleGAN, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        if self.iteration + 1 == iteration:
+            signal.raise_signal(number)
+        return original(self, batch)
+
+    monkeypatch.setattr(CycleGAN, "render", render)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run_dir = tmp_path_factory.mktemp("whole") / "run"
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        run(monkeypatch, *make_overrides(tiny_data, run_dir), *WHOLE)
+    assert load(run_dir)["diptych"]["iteration"] == ITERATIONS
+    return run_dir
+
+
+@pytest.mark.parametrize("iteration", range(1, ITERATIONS + 1))
+def test_stopped_at_any_batch(
+    iteration: int, uninterrupted: Path, tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workers = f"data.workers={2 if iteration in (3, 5) else 0}"
+    overrides = [*make_overrides(tiny_data, tmp_path / "run"), *WHOLE, workers]
+    number, code = ((signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGUSR1, 143))[iteration % 3]
+    with monkeypatch.context() as patched, pytest.raises(SystemExit) as stop:
+        stop_at(patched, iteration, number)
+        run(patched, *overrides)
+    assert stop.value.code == code
+    assert load(tmp_path / "run")["diptych"]["iteration"] == iteration
+    run(monkeypatch, *overrides, "resume=auto")
+    assert_same_end(uninterrupted, tmp_path / "run")
+
+
+def test_killed_while_exporting(
+    uninterrupted: Path, tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
+) -> None:
+    overrides = [*make_overrides(tiny_data, tmp_path / "run"), *WHOLE]
+    with monkeypatch.context() as patched, pytest.raises(RuntimeError, match="killed"):
+        patched.setattr("diptych.translator.Translator.save", lambda *_: (_ for _ in ()).throw(RuntimeError("killed")))
+        run(patched, *overrides)
+    run(monkeypatch, *overrides, "resume=auto")
+    assert_same_end(uninterrupted, tmp_path / "run")
+    capfd.readouterr()
+    run(monkeypatch, *overrides, "resume=auto")
+    assert "this run is finished; nothing to do" in capfd.readouterr().out
+
+
+def test_changes_between_runs_are_named(
+    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
+) -> None:
+    overrides = [*make_overrides(tiny_data, tmp_path / "run"), *WHOLE, "trainer.limit_train_batches=1"]
+    run(monkeypatch, *overrides)
+    for more, words in (
+        (["data.batch_size=2", "resume=auto"], "data.batch_size: 1 → 2"),
+        (["generator.width=8", "resume=auto"], "generator.width: 4 → 8"),
+        ([], "there is a run already"),
+    ):
+        with pytest.raises(SystemExit) as stop:
+            run(monkeypatch, *overrides, *more)
+        assert stop.value.code == 2
+        assert words in capfd.readouterr().err
+    run(monkeypatch, *overrides, "resume=auto", "callbacks.samples.every=7", "data.workers=1")
+    longer = ["resume=auto", "resume_changes=allow", "method.schedule.decay_epochs=2"]
+    run(monkeypatch, *overrides, *longer)
+    assert "method.schedule.decay_epochs: 1 → 2" in capfd.readouterr().out
+    assert load(tmp_path / "run")["diptych"]["iteration"] == 3
+
+
+def test_a_damaged_checkpoint_is_skipped(
+    uninterrupted: Path, tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
+) -> None:
+    overrides = [*make_overrides(tiny_data, tmp_path / "run"), *WHOLE]
+    with monkeypatch.context() as patched, pytest.raises(SystemExit):
+        stop_at(patched, 7, signal.SIGTERM)
+        run(patched, *overrides)
+    last = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    spoiled = bytearray(last.read_bytes())
+    spoiled[len(spoiled) // 2] ^= 1
+    last.write_bytes(bytes(spoiled))
+    run(monkeypatch, *overrides, "resume=auto")
+    told = capfd.readouterr().out
+    assert re.search(r"skipped \S*last\.ckpt: damaged", told)
+    assert re.search(r"going on from \S*previous\.ckpt", told)
+    assert_same_end(uninterrupted, tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments(tmp_path: Path) -> None:
+    """Real processes, real `kill -9`, no warning; also while a checkpoint is being written."""
+    data, random = tmp_path / "data", np.random.default_rng(int.from_bytes(os.urandom(4)))
+    for folder, count in (("trainA", 30), ("trainB", 20)):
+        for index in range(count):
+            write_noise(data / folder / f"{index}.png", np.random.default_rng(index))
+    common = [*make_overrides(data, Path("RUN")), *WHOLE, "callbacks.checkpoint.every=1"]
+    runs = {name: tmp_path / name for name in ("whole", "killed")}
+    start = {n: [sys.executable, "train.py", *common, f"run_dir={path}", "resume=auto"] for n, path in runs.items()}
+    subprocess.run(start["whole"], cwd=ROOT, check=True, capture_output=True, timeout=300)
+    kills = 0
+    for _ in range(30):
+        process = subprocess.Popen(start["killed"], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        first = find_newest(runs["killed"] / "checkpoints")[0] is None
+        try:
+            process.wait(8 + random.random() * (4 if first else 2))
+            break
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            kills += 1
+            time.sleep(0.1)
+    assert process.returncode == 0
+    assert kills >= 1
+    assert_same_end(runs["whole"], runs["killed"])
