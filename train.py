@@ -18,16 +18,18 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from hydra.utils import instantiate
+from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pytorch_lightning import Trainer, seed_everything
 
+from diptych.callbacks.checkpoint_files import clear_leftovers
 from diptych.callbacks.machine import choose_precision, is_wandb_offline
 from diptych.callbacks.resume import choose_checkpoint
 from diptych.callbacks.run_lock import lock_run
 from diptych.errors import UserError
 
+ALLOWED = ("diptych", "torch.optim", "torch.nn", "torchvision.transforms", "kornia", "pytorch_lightning")
 CONF = Path(__file__).resolve().parent / "conf"
 
 OmegaConf.register_new_resolver("lightning_precision", choose_precision, replace=True)
@@ -46,12 +48,15 @@ def main(config: DictConfig) -> None:
 
 def fit(config: DictConfig) -> None:
     """Build the parts, the data first so that missing images are noticed at once, and train."""
+    refuse_foreign_targets(config)
     seed_everything(config.seed, workers=True, verbose=False)
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # the run's own progress says what matters
     warnings.filterwarnings("ignore", message=".*LeafSpec.*|.*smaller than the logging interval.*")
     torch.set_float32_matmul_precision("high")
+    config.trainer.benchmark = not config.trainer.deterministic
     data = instantiate(config.data, _convert_="all")
     with lock_run(Path(config.run_dir)):
+        clear_leftovers(Path(config.run_dir, "checkpoints"))
         method = instantiate(config.method, _convert_="all")
         method.recipe = dict(OmegaConf.to_container(config, resolve=True), data_fingerprint=data.fingerprint)  # type: ignore[arg-type]
         resumption = choose_checkpoint(Path(config.run_dir), config.resume)
@@ -69,6 +74,33 @@ def fit(config: DictConfig) -> None:
             for logger in trainer.loggers:
                 logger.log_hyperparams(method.recipe)
         trainer.fit(method, data, ckpt_path=resumption.path, weights_only=True)
+
+
+def refuse_foreign_targets(config: DictConfig) -> None:
+    """Let a recipe name only classes of these packages, under whatever alias, before anything is built."""
+    container = OmegaConf.to_container(config, resolve=False)
+    for target in find_targets(container):
+        named = within(target) and get_object(target)
+        if not (isinstance(named, type) and within(f"{named.__module__}.")):
+            raise UserError(f"_target_: {target} is not allowed in a recipe; a class of {', '.join(ALLOWED)} is")
+
+
+def within(path: str) -> bool:
+    """Whether a dotted path lies in a package that recipes may use."""
+    return path.startswith(tuple(f"{package}." for package in ALLOWED))
+
+
+def find_targets(node: object) -> Iterator[str]:
+    """Yield every `_target_` in nested dicts and lists."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if key == "_target_":
+                yield str(value)
+            else:
+                yield from find_targets(value)
+    elif isinstance(node, list):
+        for item in node:
+            yield from find_targets(item)
 
 
 def save_config(config: DictConfig) -> None:

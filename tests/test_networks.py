@@ -6,7 +6,7 @@ from torch import nn
 
 from diptych.errors import UserError
 from diptych.networks import build, initialise, names
-from diptych.networks.layers import BlurDown, BlurUp, reflect_indices
+from diptych.networks.layers import BlurDown, BlurUp, ReflectionPad, reflect_indices
 
 GENERATORS = [
     {"network": "ResnetGenerator", "width": 2, "blocks": 1},
@@ -101,8 +101,17 @@ def test_blur_down_and_up_keep_a_constant() -> None:
 
 
 def test_reflection_runs_to_and_fro() -> None:
-    assert reflect_indices(3, 8, torch.device("cpu")).tolist() == [0, 1, 2, 1, 0, 1, 2, 1]
-    assert reflect_indices(1, 3, torch.device("cpu")).tolist() == [0, 0, 0]
+    assert reflect_indices(3, 0, 5, torch.device("cpu")).tolist() == [0, 1, 2, 1, 0, 1, 2, 1]
+    assert reflect_indices(1, 1, 1, torch.device("cpu")).tolist() == [0, 0, 0]
+
+
+def test_deterministic_padding_is_the_same_padding() -> None:
+    images = torch.rand(2, 3, 5, 7, dtype=torch.float64, requires_grad=True)
+    pad = ReflectionPad(3)
+    assert torch.equal(pad.gather(images), pad(images))
+    weights = torch.rand(2, 3, 11, 13, dtype=torch.float64)
+    (one,), (other,) = (torch.autograd.grad((f(images) * weights).sum(), images) for f in (pad.gather, pad))
+    torch.testing.assert_close(one, other)
 
 
 @pytest.mark.parametrize("scheme", ["normal", "xavier", "kaiming", "orthogonal"])

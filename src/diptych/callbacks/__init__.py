@@ -5,6 +5,7 @@ from diptych.callbacks.checkpoint_files import CheckpointFiles
 from diptych.callbacks.clean_stop import CleanStop
 from diptych.callbacks.ema import EMA, find_translators
 from diptych.callbacks.finish import Finish
+from diptych.callbacks.guard import FiniteGuard
 from diptych.callbacks.metrics_file import MetricsFile
 from diptych.callbacks.progress import RunProgress
 from diptych.callbacks.samples import Samples
@@ -15,6 +16,7 @@ __all__ = [
     "CheckpointFiles",
     "CleanStop",
     "Finish",
+    "FiniteGuard",
     "LastCheckpoint",
     "MetricsFile",
     "RunProgress",

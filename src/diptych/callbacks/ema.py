@@ -35,7 +35,15 @@ class EMA(Callback):
         assert isinstance(pl_module, Method)
         for direction, network in pl_module.translators.items():
             self.averaged[direction] = copy.deepcopy(network).requires_grad_(False).eval()
-        for direction, weights in self._restored.items():
+        self._take_over(self._restored)
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go back to saved averages in the middle of training."""
+        self.updates = state["updates"]
+        self._take_over(state["averaged"])
+
+    def _take_over(self, averaged: dict[str, dict[str, Tensor]]) -> None:
+        for direction, weights in averaged.items():
             self.averaged[direction].load_state_dict(weights)
 
     @torch.no_grad()

@@ -102,6 +102,14 @@ class UnpairedData(LightningDataModule):
             generator=seed_generator(self.seed),  # or the loader would draw from everybody's generator
         )
 
+    def find_batch(self, iteration: int) -> list[Path]:
+        """Return the files of this process's batch at an iteration."""
+        batches = self._make_batches()
+        batches.iteration = lambda: iteration
+        draws = next(iter(batches))
+        images = UnpairedImages(self.train_paths["a"], self.train_paths["b"], self.preparation, self.seed, False)
+        return [path for draw in draws for path in images.find_paths(draw)]
+
     @property
     def fingerprint(self) -> str:
         """A hash of the training images' names and sizes: the same data give the same text, wherever they lie."""

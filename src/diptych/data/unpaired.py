@@ -34,13 +34,20 @@ class UnpairedImages(Dataset[dict[str, Tensor]]):
         return max(len(self.paths_a), len(self.paths_b))
 
     def __getitem__(self, draw: Draw) -> dict[str, Tensor]:
-        epoch, index = draw
-        random = seed_generator(self.seed, epoch, index)
-        other = int(torch.randint(len(self.paths_b), (), generator=random))
+        random = seed_generator(self.seed, *draw)
+        path_a, path_b = self._pair(draw, random)
         return {
-            "a": self.preparation.vary(self._load(self.paths_a[index % len(self.paths_a)]), random),
-            "b": self.preparation.vary(self._load(self.paths_b[other]), random),
+            "a": self.preparation.vary(self._load(path_a), random),
+            "b": self.preparation.vary(self._load(path_b), random),
         }
+
+    def find_paths(self, draw: Draw) -> tuple[Path, Path]:
+        """Return the two files that an item is made of."""
+        return self._pair(draw, seed_generator(self.seed, *draw))
+
+    def _pair(self, draw: Draw, random: Generator) -> tuple[Path, Path]:
+        other = int(torch.randint(len(self.paths_b), (), generator=random))
+        return self.paths_a[draw[1] % len(self.paths_a)], self.paths_b[other]
 
     def _load(self, path: Path) -> Tensor:
         if self._cached is None:

@@ -25,6 +25,28 @@ def normalise_spectrum(network: nn.Module) -> None:
             spectral_norm(module)
 
 
+def reflect_indices(length: int, before: int, after: int, device: torch.device) -> Tensor:
+    """Return the indices -before … length + after - 1, reflected to and fro into the image's `length` pixels."""
+    period = max(2 * (length - 1), 1)
+    position = torch.arange(-before, length + after, device=device) % period
+    return torch.minimum(position, period - position).clamp(max=length - 1)
+
+
+class ReflectionPad(nn.ReflectionPad2d):
+    """Reflection padding whose backward is deterministic on CUDA too where that is asked for."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not (x.is_cuda and torch.are_deterministic_algorithms_enabled()):
+            return super().forward(x)
+        return self.gather(x)
+
+    def gather(self, x: Tensor) -> Tensor:
+        """Pad by indexing, the backward of which adds up in a fixed order."""
+        left, right, top, bottom = self.padding
+        rows = reflect_indices(x.shape[-2], top, bottom, x.device)
+        return x.index_select(-2, rows).index_select(-1, reflect_indices(x.shape[-1], left, right, x.device))
+
+
 def _make_kernel(taps: list[float], channels: int) -> Tensor:
     row = torch.tensor(taps)
     kernel = torch.outer(row, row)
@@ -38,10 +60,11 @@ class BlurDown(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
+        self.pad = ReflectionPad(1)
         self.register_buffer("filt", _make_kernel([1.0, 2.0, 1.0], channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), self.filt, stride=2, groups=x.shape[1])
+        return F.conv2d(self.pad(x), self.filt, stride=2, groups=x.shape[1])
 
 
 class BlurUp(nn.Module):
@@ -58,13 +81,6 @@ class BlurUp(nn.Module):
         return F.conv_transpose2d(padded, self.filt, stride=2, padding=2, groups=x.shape[1])[..., 1:-1, 1:-1]
 
 
-def reflect_indices(length: int, target: int, device: torch.device) -> Tensor:
-    """Return `target` indices that run to and fro over `length` pixels without repeating the border."""
-    period = max(2 * (length - 1), 1)
-    position = torch.arange(target, device=device) % period
-    return torch.minimum(position, period - position).clamp(max=length - 1)
-
-
 def pad_to_multiple(x: Tensor, multiple: int, minimum: int) -> Tensor:
     """Extend right and bottom by reflection to at least `minimum` and a multiple of `multiple`.
 
@@ -74,5 +90,5 @@ def pad_to_multiple(x: Tensor, multiple: int, minimum: int) -> Tensor:
         length = x.shape[axis]
         target = max(-(-length // multiple) * multiple, minimum)
         if target != length:
-            x = x.index_select(axis, reflect_indices(length, target, x.device))
+            x = x.index_select(axis, reflect_indices(length, 0, target - length, x.device))
     return x

@@ -8,7 +8,15 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from diptych.networks.layers import BlurDown, BlurUp, make_norm, normalise_spectrum, pad_to_multiple, uses_bias
+from diptych.networks.layers import (
+    BlurDown,
+    BlurUp,
+    ReflectionPad,
+    make_norm,
+    normalise_spectrum,
+    pad_to_multiple,
+    uses_bias,
+)
 from diptych.networks.registry import Channels, Depth, Network, Norm, Width
 
 _HALVINGS = 2
@@ -47,7 +55,7 @@ class ResnetGenerator(Network):
     ) -> None:
         super().__init__()
         layers: list[nn.Module] = [
-            nn.ReflectionPad2d(3),
+            ReflectionPad(3),
             nn.Conv2d(in_channels, width, 7, bias=uses_bias(norm)),
             *_normalised(width, norm),
         ]
@@ -56,7 +64,7 @@ class ResnetGenerator(Network):
         layers += [ResnetBlock(width * self.stride, norm, dropout) for _ in range(blocks)]
         for level in reversed(range(_HALVINGS)):
             layers += _double(width * 2**level, norm, upsampling)
-        layers += [nn.ReflectionPad2d(3), nn.Conv2d(width, out_channels, 7), nn.Tanh()]
+        layers += [ReflectionPad(3), nn.Conv2d(width, out_channels, 7), nn.Tanh()]
         self.model = nn.Sequential(*layers)
         if spectral_norm:
             normalise_spectrum(self)
@@ -74,7 +82,7 @@ def _normalised(width: int, norm: str) -> list[nn.Module]:
 
 
 def _conv3(width: int, norm: str) -> list[nn.Module]:
-    return [nn.ReflectionPad2d(1), nn.Conv2d(width, width, 3, bias=uses_bias(norm)), make_norm(norm, width)]
+    return [ReflectionPad(1), nn.Conv2d(width, width, 3, bias=uses_bias(norm)), make_norm(norm, width)]
 
 
 def _halve(width: int, norm: str, kind: str) -> list[nn.Module]:
@@ -93,5 +101,5 @@ def _double(width: int, norm: str, kind: str) -> list[nn.Module]:
     elif kind == "antialias":
         up = [BlurUp(2 * width), nn.Conv2d(2 * width, width, 3, padding=1, bias=bias)]
     else:  # Odena 2016: resize, then convolve
-        up = [nn.Upsample(scale_factor=2), nn.ReflectionPad2d(1), nn.Conv2d(2 * width, width, 3, bias=bias)]
+        up = [nn.Upsample(scale_factor=2), ReflectionPad(1), nn.Conv2d(2 * width, width, 3, bias=bias)]
     return [*up, *_normalised(width, norm)]
