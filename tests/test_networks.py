@@ -14,6 +14,7 @@ GENERATORS = [
     {"network": "ResnetGenerator", "width": 2, "blocks": 1, "upsampling": "antialias", "downsampling": "antialias"},
     {"network": "ResnetGenerator", "width": 2, "blocks": 1, "norm": "batch", "dropout": True},
     {"network": "ResnetGenerator", "width": 2, "blocks": 1, "norm": "none", "spectral_norm": True},
+    {"network": "ResnetGenerator", "width": 2, "blocks": 1, "residual": True},
     {"network": "UnetGenerator", "width": 2, "depth": 3},
     {"network": "UnetGenerator", "width": 2, "depth": 5, "norm": "batch", "dropout": True},
 ]

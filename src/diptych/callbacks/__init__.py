@@ -1,5 +1,6 @@
 """Callbacks: what happens around a method while it learns."""
 
+from diptych.callbacks.alarms import Alarms
 from diptych.callbacks.checkpoint import LastCheckpoint
 from diptych.callbacks.checkpoint_files import CheckpointFiles
 from diptych.callbacks.clean_stop import CleanStop
@@ -13,6 +14,7 @@ from diptych.callbacks.wandb_run import WandbRun
 
 __all__ = [
     "EMA",
+    "Alarms",
     "CheckpointFiles",
     "CleanStop",
     "Finish",

@@ -57,6 +57,9 @@ class CycleGAN(Method):
     def translators(self) -> dict[str, Network]:
         return {"ab": self.generator_ab, "ba": self.generator_ba}
 
+    def discriminators(self) -> dict[str, nn.Module]:
+        return {"a": self.discriminator_a, "b": self.discriminator_b}
+
     def remembered(self) -> dict[str, Stateful]:
         return {"pool_a": self.pool_a, "pool_b": self.pool_b}
 

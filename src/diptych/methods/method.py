@@ -93,6 +93,10 @@ class Method(LightningModule):
     def translators(self) -> dict[str, Network]:
         """The networks handed to users, by direction: `ab`, `ba` or both."""
 
+    def discriminators(self) -> dict[str, nn.Module]:
+        """Return the networks that judge images, by the domain they judge."""
+        return {}
+
     def remembered(self) -> dict[str, Stateful]:
         """Return what the checkpoint must hold besides networks and optimizers, by name."""
         return {}

@@ -8,6 +8,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from diptych.errors import UserError
 from diptych.networks.layers import (
     BlurDown,
     BlurUp,
@@ -36,7 +37,10 @@ class ResnetBlock(nn.Module):
 
 
 class ResnetGenerator(Network):
-    """Two halvings, `blocks` residual blocks, two doublings; tanh output of the input's size."""
+    """Two halvings, `blocks` residual blocks, two doublings; tanh output of the input's size.
+
+    A `residual` generator's tanh is the change that is made to the input, so that it starts as a copy.
+    """
 
     translates = True
     stride = 2**_HALVINGS
@@ -52,6 +56,7 @@ class ResnetGenerator(Network):
         upsampling: Literal["transposed", "resize", "antialias"] = "transposed",
         downsampling: Literal["strided", "antialias"] = "strided",
         spectral_norm: bool = False,
+        residual: bool = False,
     ) -> None:
         super().__init__()
         layers: list[nn.Module] = [
@@ -66,6 +71,9 @@ class ResnetGenerator(Network):
             layers += _double(width * 2**level, norm, upsampling)
         layers += [ReflectionPad(3), nn.Conv2d(width, out_channels, 7), nn.Tanh()]
         self.model = nn.Sequential(*layers)
+        if residual and in_channels != out_channels:
+            raise UserError("ResnetGenerator.residual = True: in_channels and out_channels must be equal")
+        self.residual = residual
         if spectral_norm:
             normalise_spectrum(self)
 
@@ -74,7 +82,8 @@ class ResnetGenerator(Network):
         height, width = x.shape[-2:]
         # The trunk's reflection padding needs at least two pixels a side.
         padded = pad_to_multiple(x, self.stride, minimum=2 * self.stride)
-        return self.model(padded)[..., :height, :width]
+        result = self.model(padded)[..., :height, :width]
+        return (x + 2 * result).clamp(-1, 1) if self.residual else result
 
 
 def _normalised(width: int, norm: str) -> list[nn.Module]:

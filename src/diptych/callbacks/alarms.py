@@ -1,0 +1,79 @@
+"""Alarms: what goes wrong in a GAN is measured on the fixed test images, logged, and said once in words."""
+
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from diptych.callbacks.ema import find_translators
+from diptych.data import UnpairedData
+from diptych.methods import Method
+from diptych.metrics import symptoms
+from diptych.networks import Network
+from diptych.translator import Translator
+
+
+class Alarms(Callback):
+    """Every `every` batches, from batch `start` on; an alarm needs the symptom twice in a row."""
+
+    def __init__(self, every: int = 500, start: int = 1000, count: int = 12) -> None:
+        self.every, self.start, self.count = every, start, count
+        self.raised: set[str] = set()
+        self._suspected: set[str] = set()
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        """Measure every symptom of every direction."""
+        assert isinstance(pl_module, Method)
+        if not self.every or pl_module.iteration % self.every or not trainer.is_global_zero:
+            return
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        values = self.measure(find_translators(trainer, pl_module), pl_module, data)
+        for logger in trainer.loggers:
+            logger.log_metrics({f"symptoms/{name}": value for name, value in values.items()}, pl_module.images_seen)
+        if pl_module.iteration >= self.start:
+            self._judge(values)
+
+    @torch.inference_mode()
+    def measure(self, networks: dict[str, Network], method: Method, data: UnpairedData) -> dict[str, float]:
+        """Return every symptom as a number, keyed `name_ab`."""
+        values: dict[str, float] = {}
+        translators = {direction: Translator(network) for direction, network in networks.items()}
+        judges = method.discriminators()
+        reals = {domain: data.load(data.sample_paths(domain, self.count)).to(method.device) for domain in "ab"}
+        for direction, translator in translators.items():
+            here, there = direction[0], direction[1]
+            inputs, targets = reals[here], reals[there]
+            fakes = translator(inputs)
+            found = {
+                "output_variation": symptoms.measure_variation(fakes, targets),
+                "saturation": symptoms.measure_saturation(fakes, targets),
+                "change": symptoms.measure_change(fakes, inputs),
+                "luminance_correlation": symptoms.measure_luminance_correlation(fakes, inputs),
+                "checkerboard": symptoms.measure_checkerboard(fakes, targets),
+            }
+            if there in judges:
+                dtype = next(judges[there].parameters()).dtype
+                verdicts = [judges[there](images.to(dtype)) for images in (targets, fakes)]
+                found["discriminator_accuracy"] = symptoms.measure_separation(*verdicts)
+            if there + here in translators:
+                back = translators[there + here]
+                found["hidden_information"] = symptoms.measure_hidden_information(fakes, inputs, back)
+            values |= {f"{name}_{direction}": value for name, value in found.items()}
+        return values
+
+    def _judge(self, values: dict[str, float]) -> None:
+        """Say what shows for the second time in a row, once."""
+        showing = {key for key, value in values.items() if symptoms.SYMPTOMS[key.rsplit("_", 1)[0]].shows(value)}
+        for key in sorted(showing & self._suspected - self.raised):
+            name, direction = key.rsplit("_", 1)
+            print(f"alarm ({direction}): {symptoms.SYMPTOMS[name].words} ({name} {values[key]:.3g})", flush=True)
+            self.raised.add(key)
+        self._suspected = showing
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what has been said and suspected."""
+        return {"raised": sorted(self.raised), "suspected": sorted(self._suspected)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Do not say it again."""
+        self.raised, self._suspected = set(state_dict["raised"]), set(state_dict["suspected"])

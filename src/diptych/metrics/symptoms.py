@@ -1,0 +1,112 @@
+"""The failures that users of GANs know, each as a number with a threshold and a sentence.
+
+All take N×C×H×W images in [-1, 1] and need no truth.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+_NOISE = 0.02  # of the range -1…1: invisible, yet it wipes out what a generator hides in faint patterns
+
+
+@dataclass(frozen=True)
+class Symptom:
+    """What a number says when it is beyond its threshold."""
+
+    threshold: float
+    above: bool
+    words: str
+
+    def shows(self, value: float) -> bool:
+        """Whether the value is beyond the threshold; a NaN never is."""
+        return value > self.threshold if self.above else value < self.threshold
+
+
+SYMPTOMS = {
+    "discriminator_accuracy": Symptom(
+        0.995,
+        True,
+        "the discriminator always wins: its verdicts teach little; weaken it, or add a penalty",
+    ),
+    "output_variation": Symptom(
+        0.1, False, "the outputs hardly differ from each other: the generator has collapsed; lower its learning rate"
+    ),
+    "saturation": Symptom(
+        0.3, True, "far more output pixels are pure black or white than in domain B: tanh is saturated"
+    ),
+    "change": Symptom(
+        0.01, False, "the outputs equal the inputs: the generator copies; lower identity and cycle weights"
+    ),
+    "luminance_correlation": Symptom(
+        -0.2,
+        False,
+        "light and dark have changed places; train with identity terms or another seed",
+    ),
+    "hidden_information": Symptom(
+        3.0, True, "the cycle breaks when faint noise is added: the generator hides the input in its output"
+    ),
+    "checkerboard": Symptom(
+        3.0, True, "the outputs carry a checkerboard; generator.upsampling=resize or antialias avoids it"
+    ),
+}
+
+
+def measure_separation(real: Tensor, fake: Tensor) -> float:
+    """Return the share of pairs in which a real image's mean logit exceeds a fake one's (0.5 is chance)."""
+    reals, fakes = real.flatten(1).mean(1), fake.flatten(1).mean(1)
+    return float((reals[:, None] > fakes[None]).float().mean())
+
+
+def measure_variation(fakes: Tensor, reals: Tensor) -> float:
+    """Return the deviation across fakes over that across real images of the same domain."""
+    return float(fakes.std(0).mean() / reals.std(0).mean().clamp_min(1e-6))
+
+
+def measure_saturation(fakes: Tensor, reals: Tensor) -> float:
+    """Return how much larger the share of pixels at either end of the range is than in real images."""
+    return float((fakes.abs() > 0.99).float().mean() - (reals.abs() > 0.99).float().mean())
+
+
+def measure_change(fakes: Tensor, inputs: Tensor) -> float:
+    """Return the mean distance of outputs and inputs, of the range 0…1."""
+    return float((fakes - inputs).abs().mean() / 2)
+
+
+def measure_luminance_correlation(fakes: Tensor, inputs: Tensor) -> float:
+    """Return the mean correlation of an output's luminance with its input's."""
+    pair = [images.mean(1).flatten(1) for images in (fakes, inputs)]
+    one, other = (images - images.mean(1, keepdim=True) for images in pair)
+    norms = (one.norm(dim=1) * other.norm(dim=1)).clamp_min(1e-6)
+    return float(((one * other).sum(1) / norms).mean())
+
+
+def measure_hidden_information(fakes: Tensor, inputs: Tensor, back: Callable[[Tensor], Tensor]) -> float:
+    """Return the cycle's error with faint noise on the fake over its error without (Chu et al. 2017)."""
+    noise = torch.randn(fakes.shape, generator=torch.Generator().manual_seed(0)).to(fakes)
+    clean, noisy = (float((back(image) - inputs).abs().mean()) for image in (fakes, fakes + _NOISE * noise))
+    return noisy / max(clean, 1e-3)
+
+
+def measure_checkerboard(fakes: Tensor, reals: Tensor) -> float:
+    """Return the spectral energy at periods of two and four pixels, over that of real images.
+
+    The energy at exactly these frequencies is taken relative to that around them, which natural images have too.
+    """
+    return _measure_peaks(fakes) / max(_measure_peaks(reals), 1e-6)
+
+
+def _measure_peaks(images: Tensor) -> float:
+    height, width = (side - side % 4 for side in images.shape[-2:])
+    if min(height, width) < 16:
+        return 1.0
+    spectrum = torch.fft.fft2(images[..., :height, :width].mean(1)).abs().square().mean(0)
+    peaks, around = [], []
+    for row, column in ((0, 2), (2, 0), (2, 2), (0, 1), (1, 0), (1, 1)):
+        top, left = row * height // 4, column * width // 4
+        peaks.append(spectrum[top, left])
+        rows, columns = [(top + d) % height for d in (-2, -1, 1, 2)], [(left + d) % width for d in (-2, -1, 1, 2)]
+        around.append(spectrum[rows][:, columns].mean())
+    return float((torch.stack(peaks) / torch.stack(around).clamp_min(1e-6)).mean())
