@@ -24,7 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pytorch_lightning import Trainer, seed_everything
 
 from diptych.callbacks.checkpoint_files import clear_leftovers
-from diptych.callbacks.machine import choose_precision, is_wandb_offline
+from diptych.callbacks.machine import choose_precision, is_wandb_offline, start_loggers
 from diptych.callbacks.resume import choose_checkpoint
 from diptych.callbacks.run_lock import lock_run
 from diptych.errors import UserError
@@ -71,8 +71,7 @@ def fit(config: DictConfig) -> None:
             for remark in (*resumption.remarks, *changes):
                 print(remark)
             save_config(config)
-            for logger in trainer.loggers:
-                logger.log_hyperparams(method.recipe)
+            trainer.loggers = start_loggers(trainer.loggers, method.recipe)
         trainer.fit(method, data, ckpt_path=resumption.path, weights_only=True)
 
 

@@ -2,11 +2,16 @@
 
 import netrc
 import os
+import socket
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
 
 import torch
+from pytorch_lightning.loggers import Logger
 
 from diptych.errors import UserError
 
+_PATIENCE = 3.0  # seconds to wait for a logging service
 _PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
 
 
@@ -27,16 +32,43 @@ def _computes_bf16() -> bool:
 
 
 def is_wandb_offline() -> bool:
-    """Whether a W&B run should only be recorded here: no key is configured, or the mode says so.
+    """Whether a W&B run should only be recorded here: the mode says so, no key is configured, or nobody answers.
 
     Decided before the run starts, because a failed online start makes a later offline one fail too.
     """
     mode = os.environ.get("WANDB_MODE")
     if mode:
         return mode != "online"
+    server = urlsplit(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai"))
+    return not (_has_wandb_key(server.hostname or "") and _answers(server))
+
+
+def _has_wandb_key(host: str) -> bool:
     if os.environ.get("WANDB_API_KEY"):
-        return False
-    try:
-        return netrc.netrc().authenticators("api.wandb.ai") is None
-    except (OSError, netrc.NetrcParseError):
         return True
+    try:
+        return netrc.netrc().authenticators(host) is not None
+    except (OSError, netrc.NetrcParseError):
+        return False
+
+
+def _answers(server: SplitResult) -> bool:
+    port = server.port or (443 if server.scheme == "https" else 80)
+    try:
+        with socket.create_connection((server.hostname, port), timeout=_PATIENCE):
+            return True
+    except OSError:
+        return False
+
+
+def start_loggers(loggers: list[Logger], recipe: dict[str, Any]) -> list[Logger]:
+    """Hand each logger the recipe; one that cannot start is left out with a line: training does without."""
+    started = []
+    for logger in loggers:
+        try:
+            logger.log_hyperparams(recipe)
+            started.append(logger)
+        except Exception as error:  # whatever a service's client raises
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            print(f"warning: {type(logger).__name__} does not start ({reason}); metrics.csv is written all the same")
+    return started
