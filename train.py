@@ -24,7 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pytorch_lightning import Trainer, seed_everything
 
 from diptych.callbacks.checkpoint_files import clear_leftovers
-from diptych.callbacks.machine import choose_precision, is_wandb_offline, start_loggers
+from diptych.callbacks.machine import choose_precision, is_wandb_offline, name_wandb_run, start_loggers
 from diptych.callbacks.resume import choose_checkpoint
 from diptych.callbacks.run_lock import lock_run
 from diptych.errors import UserError
@@ -34,6 +34,7 @@ CONF = Path(__file__).resolve().parent / "conf"
 
 OmegaConf.register_new_resolver("lightning_precision", choose_precision, replace=True)
 OmegaConf.register_new_resolver("wandb_offline", is_wandb_offline, replace=True)
+OmegaConf.register_new_resolver("wandb_run", name_wandb_run, replace=True)
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")

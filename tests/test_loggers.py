@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from test_train import ROOT, make_overrides, read_rows, run_apart
+from test_train import ROOT, make_overrides, read_rows, run, run_apart
 
 from diptych.callbacks.machine import choose_precision, is_wandb_offline, start_loggers
 from diptych.errors import UserError
@@ -67,6 +67,18 @@ def test_a_refused_key_does_not_stop_training(
     assert result.returncode == 0, result.stderr
     assert "warning: WandbLogger does not start" in result.stdout
     assert len(read_rows(tmp_path / "run")) == 2
+
+
+def test_a_resumed_run_goes_on_in_the_same_wandb_run(
+    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    overrides = make_overrides(tiny_data, tmp_path / "run", "logger=wandb")
+    run(monkeypatch, "experiment=custom", *overrides)
+    more = ["resume=auto", "resume_changes=allow", "method.schedule.epochs=2"]
+    run(monkeypatch, "experiment=custom", *overrides, *more)
+    parts = [path.name.rsplit("-", 1)[1] for path in (tmp_path / "run" / "wandb").glob("offline-run-*")]
+    assert len(parts) == 2
+    assert parts[0] == parts[1] == (tmp_path / "run" / "wandb_run_id").read_text().strip()
 
 
 def test_loggers_that_fail_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:

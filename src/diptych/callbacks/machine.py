@@ -3,6 +3,8 @@
 import netrc
 import os
 import socket
+import uuid
+from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -59,6 +61,15 @@ def _answers(server: SplitResult) -> bool:
             return True
     except OSError:
         return False
+
+
+def name_wandb_run(run_dir: str) -> str:
+    """Return the id of the run folder's W&B run, the same whenever training goes on there."""
+    path = Path(run_dir, "wandb_run_id")
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{uuid.uuid4().hex[:8]}\n")
+    return path.read_text().strip()
 
 
 def start_loggers(loggers: list[Logger], recipe: dict[str, Any]) -> list[Logger]:

@@ -23,6 +23,11 @@ class WandbRun(Callback):
                     f"W&B, when online: wandb sync {run.settings.sync_dir}", soft_wrap=True, highlight=False
                 )
 
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Close the run, or the next job of a grid would go on in it."""
+        for run in _find_runs(trainer):
+            run.finish()
+
 
 def _find_runs(trainer: Trainer) -> list[Any]:
     experiments = [getattr(logger, "experiment", None) for logger in trainer.loggers] if trainer.is_global_zero else []
