@@ -1,0 +1,78 @@
+"""Two processes: resumed bit for bit, stopped together, nobody left behind. And pictures that break statistics."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageDraw
+from test_resume import WHOLE, find_differences
+from test_safety import is_finite
+from test_train import ROOT, load, make_overrides, run, run_apart
+
+TWO = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
+
+
+@pytest.mark.slow
+def test_two_processes_resume_bit_for_bit(tiny_data: Path, tmp_path: Path) -> None:
+    """An epoch, then a second one resumed, against both at once; each process has its own pools and draws."""
+    common = [*WHOLE, *TWO]
+    halved = [*make_overrides(tiny_data, tmp_path / "halved"), *common]
+    for overrides in (
+        [*make_overrides(tiny_data, tmp_path / "whole"), *common],
+        [*halved, "method.schedule.decay_epochs=0"],
+        [*halved, "resume=auto", "resume_changes=allow"],
+    ):
+        result = run_apart(*overrides)
+        assert result.returncode == 0, result.stderr
+    one, other = load(tmp_path / "whole"), load(tmp_path / "halved")
+    processes = one["diptych"]["processes"]
+    assert len(processes) == 2
+    assert find_differences(processes[0]["remembered"], processes[1]["remembered"])
+    for state in (one, other):
+        del state["diptych"]["recipe"]
+    for key in ("state_dict", "optimizer_states", "callbacks", "diptych"):
+        assert find_differences(one[key], other[key], key) == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="sessions of processes are POSIX")
+def test_a_signal_to_one_process_stops_both(tiny_data: Path, tmp_path: Path) -> None:
+    overrides = [*make_overrides(tiny_data, tmp_path / "run"), *WHOLE, *TWO, "method.schedule.epochs=100000"]
+    process = subprocess.Popen(
+        [sys.executable, "train.py", *overrides], cwd=ROOT, start_new_session=True, stderr=subprocess.PIPE, text=True
+    )
+    metrics = tmp_path / "run" / "metrics.csv"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not (metrics.is_file() and len(metrics.read_text().splitlines()) > 3):
+        time.sleep(0.2)
+    os.kill(process.pid, signal.SIGTERM)
+    _, told = process.communicate(timeout=120)
+    assert process.returncode == 143, told
+    assert "go on with resume=auto" in told
+    listed = subprocess.run(["ps", "-o", "pid=", "-s", str(process.pid)], capture_output=True, text=True, check=False)
+    assert listed.stdout.split() == []
+    assert load(tmp_path / "run")["diptych"]["iteration"] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_constant_and_half_black_pictures_give_no_nan(
+    precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Instance norm on images without variance is what made the published code's gradients blow up."""
+    for folder in ("trainA", "trainB"):
+        (tmp_path / "data" / folder).mkdir(parents=True)
+        for name, colour in (("black", "black"), ("grey", "grey"), ("white", "white"), ("half", "black")):
+            picture = Image.new("RGB", (16, 16), colour)
+            if name == "half":
+                ImageDraw.Draw(picture).rectangle((0, 0, 7, 15), fill="white")
+            picture.save(tmp_path / "data" / folder / f"{name}.png")
+    more = ["data.load_size=16", "method.schedule.epochs=50", f"precision={precision}", "callbacks.alarms.every=0"]
+    overrides = [*make_overrides(tmp_path / "data", tmp_path / "run"), "experiment=custom", *more]
+    run(monkeypatch, *overrides, "trainer.limit_train_batches=1.0")
+    assert load(tmp_path / "run")["diptych"]["iteration"] == 200
+    assert is_finite(tmp_path / "run")
