@@ -26,6 +26,7 @@ from pytorch_lightning import Trainer, seed_everything
 from diptych.callbacks.checkpoint_files import clear_leftovers
 from diptych.callbacks.machine import choose_precision, is_wandb_offline, name_wandb_run, start_loggers
 from diptych.callbacks.resume import choose_checkpoint
+from diptych.callbacks.run_files import write_text
 from diptych.callbacks.run_lock import lock_run
 from diptych.errors import UserError
 
@@ -71,7 +72,7 @@ def fit(config: DictConfig) -> None:
         if trainer.is_global_zero:
             for remark in (*resumption.remarks, *changes):
                 print(remark)
-            save_config(config)
+            write_text(Path(config.run_dir, "config.yaml"), OmegaConf.to_yaml(config))
             trainer.loggers = start_loggers(trainer.loggers, method.recipe)
         trainer.fit(method, data, ckpt_path=resumption.path, weights_only=True)
 
@@ -101,13 +102,6 @@ def find_targets(node: object) -> Iterator[str]:
     elif isinstance(node, list):
         for item in node:
             yield from find_targets(item)
-
-
-def save_config(config: DictConfig) -> None:
-    """Write the composed recipe into the run folder."""
-    folder = Path(config.run_dir)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.yaml").write_text(OmegaConf.to_yaml(config))
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from diptych.errors import UserError
 from diptych.losses import R1, GradientPenalty, Hinge, LowResolution, Wasserstein
 from diptych.methods import CycleGAN, Extra, Schedule
 from diptych.methods.history_pool import HistoryPool
-from diptych.methods.method import apply, sees_images_alone
+from diptych.networks import apply, sees_images_alone
 
 GOLDEN = Path(__file__).parent / "data" / "golden"
 

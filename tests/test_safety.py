@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -86,6 +87,23 @@ def test_a_really_full_disk(checkpoint: dict, tmp_path: Path, monkeypatch: pytes
         assert [entry.name for entry in disk.iterdir()] == ["last.ckpt"]
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_run_folder_deleted_under_way_is_named(
+    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
+) -> None:
+    original = CycleGAN.render
+
+    def render(self: CycleGAN, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        if self.iteration == 5:
+            shutil.rmtree(tmp_path / "run")
+        return original(self, batch)
+
+    monkeypatch.setattr(CycleGAN, "render", render)
+    with pytest.raises(SystemExit) as stop:
+        run(monkeypatch, *make_overrides(tiny_data, tmp_path / "run"), *WHOLE)
+    assert stop.value.code == 6
+    assert re.search(r"error: \S+metrics\.csv: cannot be written \(it was deleted", capfd.readouterr().err)
 
 
 def test_leftovers_of_killed_runs_are_cleared(tmp_path: Path) -> None:

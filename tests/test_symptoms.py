@@ -79,12 +79,12 @@ def test_separation_of_logits() -> None:
 
 
 def test_an_alarm_needs_the_symptom_twice_and_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
-    alarms = Alarms()
+    alarms = Alarms("unused.csv")
     for _ in range(4):
         alarms._judge({"change_ab": 0.001, "checkerboard_ab": 1.0})
     said = capsys.readouterr().out
     assert said.count("the outputs equal the inputs") == 1
-    restored = Alarms()
+    restored = Alarms("unused.csv")
     restored.load_state_dict(alarms.state_dict())
     restored._judge({"change_ab": 0.001})
     assert capsys.readouterr().out == ""
@@ -97,6 +97,9 @@ def test_alarms_measure_a_real_run(
     run(monkeypatch, *make_overrides(tiny_data, tmp_path / "run"), *WHOLE, *switches)
     raised = load(tmp_path / "run")["callbacks"]["Alarms"]["raised"]
     said = capfd.readouterr().out
+    rows = (tmp_path / "run" / "symptoms.csv").read_text().splitlines()
+    assert len(rows) == 1 + 5
+    assert "checkerboard_ab" in rows[0]
     assert raised  # an untrained generator has every fault
     for key in raised:
         name, direction = key.rsplit("_", 1)

@@ -141,6 +141,18 @@ def spoil(path: Path, kind: str, translator: Translator) -> None:
             write_bundle(path, header, tensors | {"zzz": torch.zeros(1)})
         case "other shape":
             write_bundle(path, header, tensors | {"model.1.weight": torch.zeros(4, 3, 5, 5)})
+        case "wrong dtype":
+            write_bundle(path, header, tensors | {"model.1.bias": torch.zeros(4, dtype=torch.int32)})
+        case "nan":
+            write_bundle(path, header, tensors | {"model.1.bias": torch.full((4,), float("nan"))})
+        case "huge header":
+            path.write_bytes((1 << 60).to_bytes(8, "little") + b"{}")
+        case "overlapping":
+            entry = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
+            text = json.dumps({"a": entry, "b": entry}).encode()
+            path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(8))
+        case "target":
+            write_bundle(path, header | {"_target_": "os.system", "network": {"_target_": "os.system"}}, tensors)
         case "discriminator":
             write_bundle(path, {"format": 1, **build("PixelDiscriminator").describe(), "notes": {}})
         case "list":
@@ -165,6 +177,11 @@ def spoil(path: Path, kind: str, translator: Translator) -> None:
         ("x.safetensors", "missing tensor", "lacks tensor 'model.1.weight'"),
         ("x.safetensors", "extra tensor", "has an extra tensor 'zzz'"),
         ("x.safetensors", "other shape", r"'model.1.weight' has shape \(4, 3, 5, 5\) instead of \(4, 3, 7, 7\)"),
+        ("x.safetensors", "wrong dtype", "'model.1.bias' holds torch.int32 instead of torch.float32"),
+        ("x.safetensors", "nan", "'model.1.bias' holds NaN or infinity"),
+        ("x.safetensors", "huge header", "not a whole safetensors file"),
+        ("x.safetensors", "overlapping", "not a whole safetensors file"),
+        ("x.safetensors", "target", "unknown network"),
         ("x.safetensors", "discriminator", "judges images, it makes none"),
         ("x.pth", "html", "neither a bundle, nor a checkpoint, nor plain tensors"),
         ("x.pth", "list", "holds a list"),

@@ -140,8 +140,16 @@ def _assemble(path: Path, name: str, arguments: dict[str, Any], tensors: dict[st
         if keys:
             raise FileError(f"{path}: {kind} tensor {min(keys)!r} ({len(keys)} in all) for {name} {arguments}")
     for key, tensor in expected.items():
-        if tensors[key].shape != tensor.shape:
-            shapes = f"{tuple(tensors[key].shape)} instead of {tuple(tensor.shape)}"
-            raise FileError(f"{path}: tensor {key!r} has shape {shapes} for {name} {arguments}")
+        _check_tensor(path, key, tensors[key], tensor)
     network.load_state_dict(tensors, strict=True)
     return Translator(network.eval().requires_grad_(False), notes)
+
+
+def _check_tensor(path: Path, key: str, found: Tensor, expected: Tensor) -> None:
+    """Refuse a tensor of another shape or kind of number, or with numbers that are none."""
+    if found.shape != expected.shape:
+        raise FileError(f"{path}: tensor {key!r} has shape {tuple(found.shape)} instead of {tuple(expected.shape)}")
+    if found.is_floating_point() != expected.is_floating_point():
+        raise FileError(f"{path}: tensor {key!r} holds {found.dtype} instead of {expected.dtype}")
+    if not bool(found.isfinite().all()):
+        raise FileError(f"{path}: tensor {key!r} holds NaN or infinity: the weights are spoilt")

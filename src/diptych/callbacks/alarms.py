@@ -1,11 +1,13 @@
 """Alarms: what goes wrong in a GAN is measured on the fixed test images, logged, and said once in words."""
 
+from pathlib import Path
 from typing import Any
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from diptych.callbacks.ema import find_translators
+from diptych.callbacks.run_files import CsvFile
 from diptych.data import UnpairedData
 from diptych.methods import Method
 from diptych.metrics import symptoms
@@ -14,12 +16,19 @@ from diptych.translator import Translator
 
 
 class Alarms(Callback):
-    """Every `every` batches, from batch `start` on; an alarm needs the symptom twice in a row."""
+    """Measures every `every` batches into a CSV file; from batch `start` on, a symptom seen twice in a row is said."""
 
-    def __init__(self, every: int = 500, start: int = 1000, count: int = 12) -> None:
+    def __init__(self, path: str, every: int = 500, start: int = 1000, count: int = 12) -> None:
+        self.file = CsvFile(Path(path))
         self.every, self.start, self.count = every, start, count
         self.raised: set[str] = set()
         self._suspected: set[str] = set()
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin the file, or take up that of an interrupted run."""
+        assert isinstance(pl_module, Method)
+        if self.every and trainer.is_global_zero:
+            self.file.trim(pl_module.iteration)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """Measure every symptom of every direction."""
@@ -28,6 +37,8 @@ class Alarms(Callback):
             return
         data = trainer.datamodule  # type: ignore[attr-defined]
         values = self.measure(find_translators(trainer, pl_module), pl_module, data)
+        counts = {"iteration": str(pl_module.iteration), "images_seen": str(pl_module.images_seen)}
+        self.file.append(counts | {name: f"{value:.6g}" for name, value in values.items()})
         for logger in trainer.loggers:
             logger.log_metrics({f"symptoms/{name}": value for name, value in values.items()}, pl_module.images_seen)
         if pl_module.iteration >= self.start:

@@ -10,6 +10,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from rich.console import Console
 
 from diptych.callbacks.ema import find_translators
+from diptych.callbacks.run_files import write_text
 from diptych.data import UnpairedData
 from diptych.methods import Method
 from diptych.metrics import Evaluation, EvaluationData, evaluate
@@ -50,8 +51,8 @@ class Finish(Callback):
                 self._evaluate(translator, data, direction, console)
         if self.scores:
             text = json.dumps({direction: scores.to_dict() for direction, scores in self.scores.items()}, indent=2)
-            (self.run_dir / "metrics.json").write_text(text + "\n")
-        (self.run_dir / FINISHED).write_text(f"{pl_module.iteration}\n")
+            write_text(self.run_dir / "metrics.json", text + "\n")
+        write_text(self.run_dir / FINISHED, f"{pl_module.iteration}\n")
         self._say_next(console, paths)
 
     def _evaluate(self, translator: Translator, data: UnpairedData, direction: str, console: Console) -> None:

@@ -11,20 +11,10 @@ from torch.nn.functional import l1_loss
 
 from diptych.losses import Adversarial, Penalty
 from diptych.methods.history_pool import HistoryPool
-from diptych.methods.method import (
-    Extra,
-    Images,
-    MakeOptimizer,
-    Method,
-    Player,
-    Stateful,
-    Terms,
-    Weights,
-    apply,
-    sees_images_alone,
-)
+from diptych.methods.method import Method
+from diptych.methods.player import Extra, Images, MakeOptimizer, Player, Stateful, Terms, Weights
 from diptych.methods.schedule import Schedule
-from diptych.networks import Network, build, initialise
+from diptych.networks import Network, apply, build, initialise, sees_images_alone
 
 
 class CycleGAN(Method):

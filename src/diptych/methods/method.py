@@ -2,10 +2,9 @@
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from pytorch_lightning import LightningModule
@@ -13,41 +12,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from diptych.errors import UserError
+from diptych.methods.player import Extra, Images, MakeOptimizer, Player, Stateful, Terms, Weights
 from diptych.methods.random_state import capture_random_state, restore_random_state
 from diptych.methods.schedule import Schedule
 from diptych.networks import Network
-
-Images = dict[str, Tensor]
-Terms = dict[str, Tensor]
-Weights = Mapping[str, Mapping[str, float]]
-MakeOptimizer = Callable[..., Optimizer]
-
-
-class Stateful(Protocol):
-    """Something whose state belongs in the checkpoint although it is no network."""
-
-    def state_dict(self) -> dict[str, Any]: ...
-
-    def load_state_dict(self, state: dict[str, Any]) -> None: ...
-
-
-@dataclass(frozen=True)
-class Player:
-    """One side of the game: the networks it trains and the loss terms it minimises."""
-
-    name: str
-    networks: Sequence[nn.Module]
-    terms: Callable[[Images], Terms]
-
-
-@dataclass(frozen=True)
-class Extra:
-    """An optional term from YAML alone: a loss on two of the rendered images, added to a player's terms."""
-
-    image: str
-    reference: str
-    loss: Callable[[Tensor, Tensor], Tensor]
-    player: str = "generator"
 
 
 class Method(LightningModule):
@@ -235,21 +203,3 @@ class Method(LightningModule):
         if self._random_state is not None:
             restore_random_state(self._random_state)
             self._random_state = None
-
-
-def sees_images_alone(network: nn.Module) -> bool:
-    """Whether an image's result does not depend on the others in its batch (no batch norm)."""
-    return not any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in network.modules())
-
-
-def apply(network: nn.Module, *images: Tensor) -> tuple[Tensor, ...]:
-    """Run the network on several image batches, in one call where it sees each image alone.
-
-    Results of reduced precision become float32, so that losses are computed in it.
-    """
-    shapes = {image.shape[1:] for image in images}
-    if len(images) > 1 and len(shapes) == 1 and sees_images_alone(network):
-        results = network(torch.cat(images)).split([len(image) for image in images])
-    else:
-        results = tuple(network(image) for image in images)
-    return tuple(r.float() if r.dtype in (torch.bfloat16, torch.float16) else r for r in results)

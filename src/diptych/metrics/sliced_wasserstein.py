@@ -1,6 +1,6 @@
 """The sliced Wasserstein distance between two sets of images (Rabin et al. 2011; Karras et al. 2018, section 5).
 
-Every level of a Laplacian pyramid is cut into 7×7 patches, normalised per channel over both sets, and
+Every level of a Laplacian pyramid is cut into 7×7 patches, normalised per channel by the second set, and
 compared along random directions: a distance of local statistics that needs neither pairs nor a network.
 """
 

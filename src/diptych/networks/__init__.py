@@ -1,5 +1,6 @@
 """Generators and discriminators, each a class known by its name and its plain arguments."""
 
+from diptych.networks.calls import apply, sees_images_alone
 from diptych.networks.initialisation import initialise
 from diptych.networks.patch_discriminator import PatchDiscriminator
 from diptych.networks.pixel_discriminator import PixelDiscriminator
@@ -13,7 +14,9 @@ __all__ = [
     "PixelDiscriminator",
     "ResnetGenerator",
     "UnetGenerator",
+    "apply",
     "build",
     "initialise",
     "names",
+    "sees_images_alone",
 ]
