@@ -58,9 +58,9 @@ class Samples(Callback):
             paths = data.sample_paths(here, count)
             real = data.load(paths)
             fake = translators[here + there](real)
-            columns += [(data.names[here], real), (f"→ {data.names[there]}", fake)]
+            columns += [(data.names[here], real), (f"to {data.names[there]}", fake)]
             if there + here in translators:
-                columns.append((f"→ {data.names[here]}", translators[there + here](fake)))
+                columns.append((f"back to {data.names[here]}", translators[there + here](fake)))
             if data.aligned:
                 columns.append((f"true {data.names[there]}", data.load(data.find_partners(here, paths))))
         side = columns[0][1].shape[-1]
