@@ -172,5 +172,6 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
             kills += 1
             time.sleep(0.1)
     assert process.returncode == 0
+    print(f"killed {kills} times")
     assert kills >= 1
     assert_same_end(runs["whole"], runs["killed"])
