@@ -96,9 +96,9 @@ def _introduce(trainer: Trainer, method: Method) -> str:
 
 
 def _tabulate(losses: dict[str, float]) -> Table:
-    """One row per player, one cell per loss."""
+    """One row per player: its losses by name."""
     table = Table.grid(padding=(0, 2))
     for player in dict.fromkeys(name.split("/")[0] for name in losses):
         cells = [f"{n.split('/')[1]} [bold]{v:.3f}[/]" for n, v in losses.items() if n.startswith(f"{player}/")]
-        table.add_row(f"[cyan]{player}[/]", *cells)
+        table.add_row(f"[cyan]{player}[/]", "  ".join(cells))
     return table
