@@ -109,6 +109,19 @@ def test_killed_while_exporting(
     assert "this run is finished; nothing to do" in capfd.readouterr().out
 
 
+def test_interrupted_while_exporting(
+    uninterrupted: Path, tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    overrides = [*make_overrides(tiny_data, tmp_path / "run"), *WHOLE]
+    with monkeypatch.context() as patched, pytest.raises(SystemExit) as stop:
+        patched.setattr("diptych.translator.Translator.save", lambda *_: signal.raise_signal(signal.SIGINT))
+        run(patched, *overrides)
+    assert stop.value.code == 130
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    run(monkeypatch, *overrides, "resume=auto")
+    assert_same_end(uninterrupted, tmp_path / "run")
+
+
 def test_changes_between_runs_are_named(
     tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
 ) -> None:

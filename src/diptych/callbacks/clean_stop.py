@@ -24,19 +24,29 @@ class CleanStop(Callback):
     def __init__(self) -> None:
         self._code = 0
         self._agreed = 0
+        self._training = True
         self._before: dict[signal.Signals, Any] = {}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take over the signals; they are given back when training ends."""
+        """Take over the signals."""
+        self._take()
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take them over again, for Lightning has put them back; export and evaluation are still to come."""
+        self._training = False
+        self._take()
+
+    def _take(self) -> None:
         for name in _CODES:
             if hasattr(signal, name):
                 number = signal.Signals[name]
                 self._before[number] = signal.signal(number, self._note)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self._code == INTERRUPTED and number == signal.SIGINT:
-            raise SystemExit(INTERRUPTED)
+        again = self._code == INTERRUPTED and number == signal.SIGINT
         self._code = _CODES[signal.Signals(number).name]
+        if again or not self._training:  # what follows the training is done again by resume=auto
+            raise SystemExit(self._code)
         print("\nstopping after this batch; once more stops at once", file=sys.stderr, flush=True)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
@@ -68,8 +78,15 @@ class CleanStop(Callback):
         torch.distributed.all_reduce(code, op=torch.distributed.ReduceOp.MAX)
         return int(code)
 
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Give the signals back when the run ends early."""
+        self._release()
+
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Give the signals back."""
+        self._release()
+
+    def _release(self) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before = {}
