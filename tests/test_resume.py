@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -130,7 +131,9 @@ def test_changes_between_runs_are_named(
     for more, words in (
         (["data.batch_size=2", "resume=auto"], "data.batch_size: 1 → 2"),
         (["generator.width=8", "resume=auto"], "generator.width: 4 → 8"),
+        (["trainer.devices=2", "resume=auto"], "trainer.devices: 1 → 2"),
         ([], "there is a run already"),
+        (["resume=/elsewhere/last.ckpt"], "there is a run already"),
     ):
         with pytest.raises(SystemExit) as stop:
             run(monkeypatch, *overrides, *more)
@@ -159,6 +162,20 @@ def test_a_damaged_checkpoint_is_skipped(
     assert re.search(r"skipped \S*last\.ckpt: damaged", told)
     assert re.search(r"going on from \S*previous\.ckpt", told)
     assert_same_end(uninterrupted, tmp_path / "run")
+
+
+def test_moved_data_are_the_same_and_changed_data_are_named(
+    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
+) -> None:
+    moved = shutil.copytree(tiny_data, tmp_path / "moved")
+    switches = [*WHOLE, "trainer.limit_train_batches=1"]
+    run(monkeypatch, *make_overrides(tiny_data, tmp_path / "run"), *switches)
+    run(monkeypatch, *make_overrides(moved, tmp_path / "run"), *switches, "resume=auto")
+    write_noise(moved / "trainB" / "more.png", np.random.default_rng(9))
+    with pytest.raises(SystemExit) as stop:
+        run(monkeypatch, *make_overrides(moved, tmp_path / "run"), *switches, "resume=auto")
+    assert stop.value.code == 2
+    assert "data_fingerprint: " in capfd.readouterr().err
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ from diptych.errors import FileError, UserError
 _HARMLESS = (
     "run_dir", "resume", "resume_changes", "logger.*", "callbacks.progress*", "callbacks.samples*",
     "callbacks.checkpoint*", "callbacks.finish*", "callbacks.wandb_run*", "data.workers", "data.cache", "data.hint",
+    "data.root", "data.path_*", "data.test_path_*",  # the fingerprint tells whether the images are the same
     "trainer.log_every_n_steps", "trainer.enable_*",
 )  # fmt: skip
 
@@ -52,15 +53,15 @@ class Resumption:
 
 def choose_checkpoint(run_dir: Path, resume: str | None) -> Resumption:
     """Return what `resume` means: a file, or with `auto` the run folder's newest checkpoint that verifies."""
+    own = run_dir / "checkpoints"
+    elsewhere = resume is None or (resume != "auto" and Path(resume).resolve().parent != own.resolve())
+    if elsewhere and (own / LAST).exists():
+        raise UserError(f"{run_dir}: there is a run already; go on with it by resume=auto, or choose another run_dir")
     if resume is None:
-        if (run_dir / "checkpoints" / LAST).exists():
-            raise UserError(
-                f"{run_dir}: there is a run already; go on with it by resume=auto, or choose another run_dir"
-            )
         return Resumption()
     if resume != "auto":
         return Resumption(Path(resume), verify_checkpoint(Path(resume)), (f"going on from {resume}",))
-    path, skipped = find_newest(run_dir / "checkpoints")
+    path, skipped = find_newest(own)
     remarks = tuple(f"skipped {reason}" for reason in skipped)
     if path is None and skipped:
         raise FileError(f"{run_dir}: no checkpoint can be gone on from; " + "; ".join(skipped))
