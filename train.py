@@ -54,6 +54,8 @@ def fit(config: DictConfig) -> None:
     seed_everything(config.seed, workers=True, verbose=False)
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # the run's own progress says what matters
     warnings.filterwarnings("ignore", message=".*LeafSpec.*|.*smaller than the logging interval.*")
+    # It is resumable: a batch is a function of the seed and of the iteration that the checkpoint holds.
+    warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
     torch.set_float32_matmul_precision("high")
     config.trainer.benchmark = not config.trainer.deterministic
     data = instantiate(config.data, _convert_="all")
