@@ -15,6 +15,7 @@ from diptych.networks import Network, build
 from diptych.networks.original import recognise
 
 FORMAT = 1
+CHECKPOINT_FORMAT = 1
 _HEADER = "diptych"
 
 
@@ -108,7 +109,12 @@ def _load_tensors(path: Path) -> dict[str, Any]:
 
 def _from_checkpoint(path: Path, content: dict[str, Any], direction: str) -> Translator:
     """Take one direction's network, averaged where the checkpoint holds an average."""
-    described = content["diptych"]["translators"]
+    header = content["diptych"]
+    if not isinstance(header, dict) or not isinstance(described := header.get("translators"), dict):
+        raise FileError(f"{path}: not a translator: its header is damaged")
+    if header.get("format") != CHECKPOINT_FORMAT:
+        version = f"checkpoint format {header.get('format')}, this version reads {CHECKPOINT_FORMAT}"
+        raise FileError(f"{path}: {version}: upgrade diptych")
     if direction not in described:
         raise FileError(f"{path}: holds no direction {direction!r}, only {', '.join(described)}")
     entry = described[direction]

@@ -12,8 +12,8 @@ from pytorch_lightning.plugins.io import CheckpointIO
 from torch import Tensor
 
 from diptych.errors import FileError, MachineError
+from diptych.translator import CHECKPOINT_FORMAT
 
-FORMAT = 1
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 _MARK = ".tmp-"
 
@@ -78,8 +78,10 @@ def verify_checkpoint(path: Path) -> dict[str, Any]:
     header = content.get("diptych") if isinstance(content, dict) else None
     if not isinstance(header, dict) or "format" not in header:
         raise FileError(f"{path}: not a checkpoint of diptych")
-    if header["format"] != FORMAT:
-        raise FileError(f"{path}: checkpoint format {header['format']}, this version reads {FORMAT}: upgrade diptych")
+    if header["format"] != CHECKPOINT_FORMAT:
+        raise FileError(
+            f"{path}: checkpoint format {header['format']}, this version reads {CHECKPOINT_FORMAT}: upgrade diptych"
+        )
     return content
 
 
@@ -102,14 +104,13 @@ def clear_leftovers(folder: Path) -> list[Path]:
     return leftovers
 
 
-def find_newest(folder: Path) -> tuple[Path | None, list[str]]:
-    """Return the newest checkpoint of a run that verifies, and why newer ones were skipped."""
+def find_newest(folder: Path) -> tuple[tuple[Path, dict[str, Any]] | None, list[str]]:
+    """Return the newest checkpoint of a run that verifies with its content, and why newer ones were skipped."""
     skipped: list[str] = []
     for path in (folder / LAST, folder / PREVIOUS):
         if path.exists():
             try:
-                verify_checkpoint(path)
-                return path, skipped
+                return (path, verify_checkpoint(path)), skipped
             except FileError as error:
                 skipped.append(str(error))
     return None, skipped

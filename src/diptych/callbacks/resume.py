@@ -61,13 +61,13 @@ def choose_checkpoint(run_dir: Path, resume: str | None) -> Resumption:
         return Resumption()
     if resume != "auto":
         return Resumption(Path(resume), verify_checkpoint(Path(resume)), (f"going on from {resume}",))
-    path, skipped = find_newest(own)
-    remarks = tuple(f"skipped {reason}" for reason in skipped)
-    if path is None and skipped:
+    newest, skipped = find_newest(own)
+    if newest is None and skipped:
         raise FileError(f"{run_dir}: no checkpoint can be gone on from; " + "; ".join(skipped))
-    if path is None:
+    if newest is None:
         return Resumption(remarks=("no checkpoint yet: starting from scratch",))
-    return Resumption(path, verify_checkpoint(path), (*remarks, f"going on from {path}"))
+    remarks = tuple(f"skipped {reason}" for reason in skipped)
+    return Resumption(*newest, (*remarks, f"going on from {newest[0]}"))
 
 
 def _flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -16,6 +16,7 @@ from diptych.methods.player import Extra, Images, MakeOptimizer, Player, Statefu
 from diptych.methods.random_state import capture_random_state, restore_random_state
 from diptych.methods.schedule import Schedule
 from diptych.networks import Network
+from diptych.translator import CHECKPOINT_FORMAT
 
 
 class Method(LightningModule):
@@ -164,7 +165,7 @@ class Method(LightningModule):
         prefixes = {id(module): name for name, module in self.named_modules()}
         checkpoint.setdefault("diptych", {})  # callbacks have had their turn
         checkpoint["diptych"] |= {
-            "format": 1,
+            "format": CHECKPOINT_FORMAT,
             "iteration": self.iteration,
             "images_seen": self.images_seen,
             "recipe": self.recipe,
