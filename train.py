@@ -16,7 +16,7 @@ import hydra
 import torch
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from hydra.types import RunMode
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
@@ -26,12 +26,15 @@ from pytorch_lightning import Trainer, seed_everything
 from diptych.callbacks.checkpoint_files import clear_leftovers
 from diptych.callbacks.machine import choose_precision, is_wandb_offline, name_wandb_run, start_loggers
 from diptych.callbacks.resume import choose_checkpoint
-from diptych.callbacks.run_files import write_text
 from diptych.callbacks.run_lock import lock_run
+from diptych.data.text_files import write_text
 from diptych.errors import UserError
 
 ALLOWED = ("diptych", "torch.optim", "torch.nn", "torchvision.transforms", "kornia", "pytorch_lightning")
 CONF = Path(__file__).resolve().parent / "conf"
+
+PATHS = {f"data.{key}" for key in ("root", "path_a", "path_b", "test_path_a", "test_path_b", "cache_dir", "download")}
+PATHS |= {"run_dir", "resume"}
 
 OmegaConf.register_new_resolver("lightning_precision", choose_precision, replace=True)
 OmegaConf.register_new_resolver("wandb_offline", is_wandb_offline, replace=True)
@@ -57,11 +60,11 @@ def fit(config: DictConfig) -> None:
     # It is resumable: a batch is a function of the seed and of the iteration that the checkpoint holds.
     warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
     torch.set_float32_matmul_precision("high")
-    config.trainer.benchmark = not config.trainer.deterministic
     data = instantiate(config.data, _convert_="all")
+    config.trainer.benchmark = data.preparation.crops and not config.trainer.deterministic
     with lock_run(Path(config.run_dir)):
         clear_leftovers(Path(config.run_dir, "checkpoints"))
-        method = instantiate(config.method, _convert_="all")
+        method = instantiate(config.method, channels=data.channels, _convert_="all")
         method.recipe = dict(OmegaConf.to_container(config, resolve=True), data_fingerprint=data.fingerprint)  # type: ignore[arg-type]
         resumption = choose_checkpoint(Path(config.run_dir), config.resume)
         changes = resumption.check_changes(method.recipe, config.resume_changes == "allow")
@@ -77,6 +80,21 @@ def fit(config: DictConfig) -> None:
             write_text(Path(config.run_dir, "config.yaml"), OmegaConf.to_yaml(config))
             trainer.loggers = start_loggers(trainer.loggers, method.recipe)
         trainer.fit(method, data, ckpt_path=resumption.path, weights_only=True)
+
+
+def quote_paths(arguments: list[str]) -> list[str]:
+    """Quote the values that are paths, so that Hydra's grammar sees no meaning in é, =, a comma or brackets."""
+    sweeps = bool({"-m", "--multirun"} & set(arguments))
+    return [quote(argument) if not (sweeps and "," in argument) else argument for argument in arguments]
+
+
+def quote(argument: str) -> str:
+    """Return `key='value'` where the key's value is a path, not null, quoted or an interpolation."""
+    key, equals, value = argument.partition("=")
+    if key.lstrip("+") not in PATHS or value in ("", "null") or value[0] in "'\"" or "${" in value:
+        return argument
+    escaped = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), value)
+    return f"{key}{equals}'{escaped}'"
 
 
 def refuse_foreign_targets(config: DictConfig) -> None:
@@ -118,7 +136,7 @@ def explained_errors() -> Iterator[None]:
         mistake = next((link for link in chain if isinstance(link, UserError)), None)
         if mistake is None and not isinstance(error, HydraException | OmegaConfBaseException):
             raise
-        print(f"error: {shorten(str(mistake)) if mistake else rephrase(str(error))}", file=sys.stderr)
+        print(f"error: {shorten(str(mistake)) if mistake else rephrase(error)}", file=sys.stderr)
         sys.exit(mistake.exit_code if mistake else UserError.exit_code)
 
 
@@ -127,8 +145,12 @@ def shorten(message: str) -> str:
     return message.strip().splitlines()[-1].split("Error: ")[-1] if "Original Traceback" in message else message
 
 
-def rephrase(message: str) -> str:
+def rephrase(error: Exception) -> str:
     """Return Hydra's message in one line, with the nearest key where one was mistyped."""
+    message = str(error)
+    if isinstance(error, OverrideParseException):
+        name, _, value = error.override.partition("=")
+        return f"{error.override} cannot be understood; if the value is meant literally, quote it: {name}='\"{value}\"'"
     key = re.match(r"Could not override '([^']+)'", message)
     if key is None:
         return " ".join(message.split("Config search path")[0].split())
@@ -151,4 +173,5 @@ def list_keys(config: DictConfig, prefix: str = "") -> Iterator[str]:
 
 if __name__ == "__main__":
     with explained_errors():
+        sys.argv[1:] = quote_paths(sys.argv[1:])
         main()

@@ -2,6 +2,7 @@
 
 import functools
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from diptych.losses import LeastSquares
 from diptych.methods import CycleGAN, Schedule
 
 os.environ.setdefault("WANDB_MODE", "offline")
+os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="diptych-cache-")  # not the cache of whoever runs the tests
 
 WEIGHTS = {
     "generator": {

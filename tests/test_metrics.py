@@ -15,12 +15,12 @@ DATA = Path(__file__).parent.parent / "data" / "flat2fluent"
 PREPARATION = Preparation(64, 64)
 
 
-def load(paths: Sequence[Path]) -> Tensor:
+def load(domain: str, paths: Sequence[Path]) -> Tensor:
     return torch.stack([PREPARATION.load_for_test(path) for path in paths])
 
 
 def read(folder: str, step: int = 1) -> Tensor:
-    return load(list_images(DATA / folder)[::step])
+    return load("a", list_images(DATA / folder)[::step])
 
 
 def test_compare_against_the_definitions() -> None:
@@ -55,12 +55,13 @@ def shipped() -> EvaluationData:
 @pytest.mark.slow
 def test_judge_tells_flat_from_rendered(shipped: EvaluationData) -> None:
     state = torch.get_rng_state()
-    train = {domain: load(paths) for domain, paths in shipped.train.items()}
-    test = {domain: load(paths) for domain, paths in shipped.test.items()}
+    train = {domain: load(domain, paths) for domain, paths in shipped.train.items()}
+    test = {domain: load(domain, paths) for domain, paths in shipped.test.items()}
     judge = train_judge(train, test)
     assert judge.accuracy > 0.9
     assert judge.share_of_b(test["b"]) > 0.85
     assert judge.share_of_b(test["a"]) < 0.15
+    assert judge.swap().share_of_b(test["a"]) == pytest.approx(1 - judge.share_of_b(test["a"]))
     assert torch.equal(torch.get_rng_state(), state)
 
 
@@ -84,7 +85,7 @@ def test_unaligned_sets_have_no_truth(shipped: EvaluationData) -> None:
     result = evaluate(lambda images: images * 0.5, data)
     assert "psnr" not in result.translator
     assert result.translator["changed"] > 0.1
-    assert result.judge_accuracy is None
+    assert result.judge is None
     assert "PSNR" not in [str(cell) for cell in result.to_table("x").columns[0].cells]
 
 

@@ -195,7 +195,9 @@ def test_help_explains_groups_and_overrides() -> None:
 MISTAKES = [
     (["generator.widht=3"], 2, r"there is no key generator\.widht .*did you mean generator\.width\?"),
     (["experiment=mone2photo"], 2, r"Could not find 'experiment/mone2photo'.*monet2photo"),
-    (["experiment=monet2photo", "data.root=/nowhere"], 4, r"/nowhere/trainA: no such folder"),
+    (["experiment=monet2photo", "data.root=/nowhere", "data.download=null"], 4, r"/nowhere/trainA: no such folder"),
+    (["experiment=cityscapes", "data.root=/tmp/nowhere"], 4, r"cityscapes cannot be downloaded from here"),
+    (["data.root=é"], 2, r"data\.root=é cannot be understood; .*quote it: data\.root='\"é\"'"),
     (["experiment=custom"], 2, r"set data\.root, or data\.path_a and data\.path_b"),
     (["generator.network=Resnet"], 2, r"unknown network 'Resnet'"),
     (["method.weights.generator.cycle_a=null"], 2, r"cycle_a"),

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from diptych.errors import FileError, MachineError, UserError
+from diptych.images import Form
 from diptych.networks import Network, build
 from diptych.networks.original import recognise
 
@@ -21,14 +22,14 @@ _HEADER = "diptych"
 
 @dataclass(frozen=True)
 class Translator:
-    """A trained network and what is known about it; called on N×3×H×W images in [-1, 1]."""
+    """A trained network and what is known about it; called on N×C×H×W images in [-1, 1]."""
 
     network: Network
     notes: dict[str, Any] = field(default_factory=dict)
 
     @torch.inference_mode()
     def __call__(self, content: Tensor) -> Tensor:
-        """Return the translated images, of the same shape, in [-1, 1]."""
+        """Return the translated images, of the same height and width, in [-1, 1]."""
         channels = self.network.arguments.get("in_channels", 3)
         if content.ndim != 4 or content.shape[1] != channels:
             raise ValueError(f"expected N×{channels}×H×W images, got a tensor of shape {tuple(content.shape)}")
@@ -40,6 +41,23 @@ class Translator:
     def title(self) -> str:
         """What is turned into what, in the recipe's words: `flat → fluent`."""
         return f"{self.notes.get('from', 'A')} → {self.notes.get('to', 'B')}"
+
+    @property
+    def input(self) -> Form:
+        """What the files hold that it translates."""
+        return self._find_form("input", "in_channels")
+
+    @property
+    def output(self) -> Form:
+        """What the files hold that it makes."""
+        return self._find_form("output", "out_channels")
+
+    def _find_form(self, note: str, argument: str) -> Form:
+        channels = self.network.arguments.get(argument, 3)
+        form = Form.from_words({"channels": channels, **self.notes.get(note, {})})
+        if form.channels != channels:
+            raise UserError(f"{note}.channels = {form.channels}, but the network has {argument} = {channels}")
+        return form
 
     def save(self, path: Path) -> None:
         """Write the bundle, whole or not at all."""
@@ -148,7 +166,12 @@ def _assemble(path: Path, name: str, arguments: dict[str, Any], tensors: dict[st
     for key, tensor in expected.items():
         _check_tensor(path, key, tensors[key], tensor)
     network.load_state_dict(tensors, strict=True)
-    return Translator(network.eval().requires_grad_(False), notes)
+    translator = Translator(network.eval().requires_grad_(False), notes)
+    try:
+        _ = translator.input, translator.output
+    except (UserError, TypeError, ValueError) as error:
+        raise FileError(f"{path}: its notes do not say what files hold ({error})") from None
+    return translator
 
 
 def _check_tensor(path: Path, key: str, found: Tensor, expected: Tensor) -> None:

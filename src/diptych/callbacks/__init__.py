@@ -4,6 +4,7 @@ from diptych.callbacks.alarms import Alarms
 from diptych.callbacks.checkpoint import LastCheckpoint
 from diptych.callbacks.checkpoint_files import CheckpointFiles
 from diptych.callbacks.clean_stop import CleanStop
+from diptych.callbacks.data_report import DataReport
 from diptych.callbacks.ema import EMA, find_translators
 from diptych.callbacks.finish import Finish
 from diptych.callbacks.guard import FiniteGuard
@@ -17,6 +18,7 @@ __all__ = [
     "Alarms",
     "CheckpointFiles",
     "CleanStop",
+    "DataReport",
     "Finish",
     "FiniteGuard",
     "LastCheckpoint",

@@ -50,7 +50,7 @@ class Alarms(Callback):
         values: dict[str, float] = {}
         translators = {direction: Translator(network) for direction, network in networks.items()}
         judges = method.discriminators()
-        reals = {domain: data.load(data.sample_paths(domain, self.count)).to(method.device) for domain in "ab"}
+        reals = {domain: data.load(domain, data.sample_paths(domain, self.count)).to(method.device) for domain in "ab"}
         for direction, translator in translators.items():
             here, there = direction[0], direction[1]
             inputs, targets = reals[here], reals[there]
@@ -58,10 +58,11 @@ class Alarms(Callback):
             found = {
                 "output_variation": symptoms.measure_variation(fakes, targets),
                 "saturation": symptoms.measure_saturation(fakes, targets),
-                "change": symptoms.measure_change(fakes, inputs),
                 "luminance_correlation": symptoms.measure_luminance_correlation(fakes, inputs),
                 "checkerboard": symptoms.measure_checkerboard(fakes, targets),
             }
+            if fakes.shape == inputs.shape:
+                found["change"] = symptoms.measure_change(fakes, inputs)
             if there in judges:
                 dtype = next(judges[there].parameters()).dtype
                 verdicts = [judges[there](images.to(dtype)) for images in (targets, fakes)]

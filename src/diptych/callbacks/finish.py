@@ -10,8 +10,8 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from rich.console import Console
 
 from diptych.callbacks.ema import find_translators
-from diptych.callbacks.run_files import write_text
 from diptych.data import UnpairedData
+from diptych.data.text_files import write_text
 from diptych.methods import Method
 from diptych.metrics import Evaluation, EvaluationData, evaluate
 from diptych.translator import Translator
@@ -60,10 +60,11 @@ class Finish(Callback):
         chosen = EvaluationData(
             train={"a": data.train_paths[here], "b": data.train_paths[there]},
             test={"a": data.test_paths[here], "b": data.test_paths[there]},
-            load=lambda paths: data.load(list(paths)),
+            load=lambda role, paths: data.load(here if role == "a" else there, paths),
         )
         with torch.random.fork_rng(devices=[]), console.status(f"evaluating {translator.title}"):
-            self.scores[direction] = evaluate(translator, chosen)
+            judge = next((scores.judge for scores in self.scores.values()), None)
+            self.scores[direction] = evaluate(translator, chosen, judge=judge and judge.swap())
         console.print(self.scores[direction].to_table(translator.title))
 
     def _note(self, trainer: Trainer, method: Method, direction: str) -> dict[str, Any]:
@@ -76,6 +77,10 @@ class Finish(Callback):
             "experiment": self.experiment,
             "method": type(method).__name__,
             "size": data.preparation.crop_size,
+            "load_size": data.preparation.load_size,
+            "preset": data.preparation.preset,
+            "input": data.forms[here].describe(),
+            "output": data.forms[there].describe(),
             "iteration": method.iteration,
             "images_seen": method.images_seen,
         }

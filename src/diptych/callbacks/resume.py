@@ -12,7 +12,8 @@ from diptych.errors import FileError, UserError
 
 _HARMLESS = (
     "run_dir", "resume", "resume_changes", "logger.*", "callbacks.progress*", "callbacks.samples*",
-    "callbacks.checkpoint*", "callbacks.finish*", "callbacks.wandb_run*", "data.workers", "data.cache", "data.hint",
+    "callbacks.checkpoint*", "callbacks.finish*", "callbacks.wandb_run*", "callbacks.data_report*", "data.on_error",
+    "data.workers", "data.cache*", "data.download",
     "data.root", "data.path_*", "data.test_path_*",  # the fingerprint tells whether the images are the same
     "trainer.log_every_n_steps", "trainer.enable_*",
 )  # fmt: skip

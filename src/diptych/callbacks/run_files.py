@@ -3,18 +3,8 @@
 import csv
 from pathlib import Path
 
+from diptych.data.text_files import write_text
 from diptych.errors import MachineError
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write the file, whole or not at all; `MachineError` names it when that fails."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text)
-        temporary.replace(path)
-    except OSError as error:
-        raise MachineError(f"{path}: cannot be written ({error.strerror or error})") from None
 
 
 class CsvFile:

@@ -56,13 +56,13 @@ class Samples(Callback):
             if here + there not in translators:
                 continue
             paths = data.sample_paths(here, count)
-            real = data.load(paths)
+            real = data.load(here, paths)
             fake = translators[here + there](real)
             columns += [(data.names[here], real), (f"to {data.names[there]}", fake)]
             if there + here in translators:
                 columns.append((f"back to {data.names[here]}", translators[there + here](fake)))
             if data.aligned:
-                columns.append((f"true {data.names[there]}", data.load(data.find_partners(here, paths))))
+                columns.append((f"true {data.names[there]}", data.load(there, data.find_partners(here, paths))))
         side = columns[0][1].shape[-1]
         return draw_grid(columns, scale=max(1, -(-_SHEET_SIDE // side)))
 

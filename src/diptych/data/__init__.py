@@ -1,11 +1,15 @@
 """Data: folders of images in two domains, unpaired."""
 
+from diptych.data.augmentation import DiffAugment
+from diptych.data.domain import Domain
 from diptych.data.folders import list_images, require_images
 from diptych.data.module import UnpairedData
 from diptych.data.preparation import Preparation
 from diptych.data.unpaired import EpochBatches, UnpairedImages, seed_generator
 
 __all__ = [
+    "DiffAugment",
+    "Domain",
     "EpochBatches",
     "Preparation",
     "UnpairedData",

@@ -9,11 +9,23 @@ from diptych.images import SUFFIXES
 
 def list_images(folder: Path) -> list[Path]:
     """Return all images below the folder, sorted; links to folders are followed, hidden files are not."""
+    if not folder.is_dir():
+        return []
     found = []
-    for directory, subfolders, names in os.walk(folder, followlinks=True):
-        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+    seen: set[tuple[int, int]] = set()
+    for directory, subfolders, names in os.walk(folder, followlinks=True, onerror=_refuse):
+        status = Path(directory).stat()
+        if (status.st_dev, status.st_ino) in seen:  # a link back to a folder above would be followed for ever
+            subfolders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         found += [Path(directory, name) for name in names if _is_image(name)]
     return sorted(found)
+
+
+def _refuse(error: OSError) -> None:
+    raise DataError(f"{error.filename}: the folder cannot be read ({error.strerror})") from None
 
 
 def _is_image(name: str) -> bool:
@@ -28,3 +40,9 @@ def require_images(folder: Path, key: str) -> list[Path]:
     if not images:
         raise DataError(f"{folder}: no images in it (looked for {' '.join(SUFFIXES)}); fill it or set {key}")
     return images
+
+
+def find_cache() -> Path:
+    """Return the folder for what can be made again: `diptych` below $XDG_CACHE_HOME or ~/.cache."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "diptych"

@@ -1,7 +1,8 @@
 """The data module: two folders of training images, two of test images, and what is made of them."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -9,19 +10,26 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from diptych.data.folders import list_images, require_images
+from diptych.data.cache import PixelCache, estimate_bytes
+from diptych.data.domain import Domain
+from diptych.data.folders import find_cache
+from diptych.data.obtain import obtain
 from diptych.data.preparation import Preparation
-from diptych.data.unpaired import EpochBatches, UnpairedImages, seed_generator
+from diptych.data.selection import Selection, examine, find_train, keep_pairs, select_test, select_train
+from diptych.data.unpaired import EpochBatches, Item, UnpairedImages, collate, mix, seed_generator
 from diptych.errors import UserError
+from diptych.images import Form, load_image, to_unit
+from diptych.images.form import MAX_PIXELS
 
-_CACHE_LIMIT = 2**30  # bytes of decoded images that `cache: auto` keeps in memory
+Range = Sequence[float]
 
 
 class UnpairedData(LightningDataModule):
     """`root` with trainA, trainB, testA, testB, or `path_a` and `path_b` with optional test folders.
 
-    The folders are searched at once, so that a missing or empty one is reported before any model is built.
-    `swap` exchanges A and B; `names` are the domains' names after that.
+    The folders are searched at once, so that a missing or empty one is reported before any model is built. `…_a` is
+    said of the first folder; `swap` exchanges A and B after that, and `names` are the domains' names then.
+    `skipped` are the files left out from the start, with the reasons.
     """
 
     def __init__(
@@ -31,84 +39,158 @@ class UnpairedData(LightningDataModule):
         path_b: str | None = None,
         test_path_a: str | None = None,
         test_path_b: str | None = None,
+        download: str | None = None,
+        preset: str = "resize_and_crop",
         load_size: int = 286,
         crop_size: int = 256,
         flip: bool = True,
+        min_size: int = 16,
+        channels_a: int = 3,
+        channels_b: int = 3,
+        range_a: Range | None = None,
+        range_b: Range | None = None,
+        background: str = "white",
+        max_pixels: int = MAX_PIXELS,
+        on_error: str = "raise",
+        augment: Callable[[Tensor], Tensor] | None = None,
         batch_size: int = 1,
+        epoch_size: int | None = None,
+        drop_last: bool = False,
         workers: int = 4,
         cache: bool | str = "auto",
+        cache_dir: str | None = None,
+        cache_gib: float = 20.0,
         swap: bool = False,
         domains: Sequence[str] = ("A", "B"),
         seed: int = 0,
-        hint: str = "",
     ) -> None:
         super().__init__()
-        if batch_size < 1 or workers < 0:
-            raise UserError("data.batch_size must be at least 1 and data.workers at least 0")
-        self.preparation = Preparation(load_size, crop_size, flip)
-        self.batch_size, self.workers, self.seed = batch_size, workers, seed
+        if batch_size < 1 or workers < 0 or (epoch_size is not None and epoch_size < 1):
+            raise UserError("data.batch_size and data.epoch_size must be at least 1 and data.workers at least 0")
+        for key, value, known in (("on_error", on_error, ("raise", "skip")), ("cache", cache, (True, False, "auto"))):
+            if value not in known:
+                raise UserError(f"data.{key} = {value} must be one of {', '.join(map(str, known))}")
         if len(domains) != 2:
             raise UserError(f"domains = {list(domains)} must be two names")
-        folders = "ba" if swap else "ab"
-        self.names = {domain: domains["ab".index(folder)] for domain, folder in zip("ab", folders, strict=True)}
-        chosen = {"a": (path_a, test_path_a), "b": (path_b, test_path_b)}
-        self.train_paths, self.test_paths = {}, {}
-        for domain, folder in zip("ab", folders, strict=True):
-            train, test = chosen[folder]
-            if root is None and train is None:
-                raise UserError(
-                    f"the data are not named: set data.root, or data.path_a and data.path_b. {hint}".strip()
-                )
-            key = f"data.path_{folder}" if train else f"data.root. {hint}".strip()
-            suffix = folder.upper()
-            self.train_paths[domain] = require_images(Path(train or Path(str(root), f"train{suffix}")), key)
-            test_folder = test or (None if train else str(Path(str(root), f"test{suffix}")))
-            self.test_paths[domain] = list_images(Path(test_folder)) if test_folder else []
-        self.cache = self._fits_in_memory() if cache == "auto" else bool(cache)
+        self.preparation = Preparation(load_size, crop_size, flip, preset, min_size)
+        self.batch_size, self.workers, self.seed = batch_size, workers, seed
+        self.epoch_size, self.drop_last = epoch_size, drop_last
+        self.cache, self.cache_gib = cache, cache_gib
+        self.cache_root = Path(cache_dir) if cache_dir else find_cache()
+        self.augment = augment
+        self.on_error = on_error
+        self._cache: PixelCache | None = None
+        if root is not None and download is not None:
+            obtain(download, Path(root))
+        folders = dict(zip("ab", "ba" if swap else "ab", strict=True))
+        paths, tests = {"a": path_a, "b": path_b}, {"a": test_path_a, "b": test_path_b}
+        words = {
+            "a": {"channels": channels_a, "range": range_a},
+            "b": {"channels": channels_b, "range": range_b},
+        }
+        self.names = {domain: domains["ab".index(folder)] for domain, folder in folders.items()}
+        self.forms: dict[str, Form] = {}
+        train: dict[str, Selection] = {}
+        test: dict[str, Selection] = {}
+        for domain, folder in folders.items():
+            form = Form.from_words(words[folder] | {"background": background, "max_pixels": max_pixels})
+            self.forms[domain] = form
+            key = f"data.path_{folder}" if paths[folder] else "data.root"
+            train[domain] = select_train(find_train(root, paths[folder], folder), key)
+            test[domain] = select_test(root, paths[folder], tests[folder], folder)
+        self._choose(train, test)
 
-    def _fits_in_memory(self) -> bool:
-        images = sum(len(paths) for paths in self.train_paths.values())
-        return images * 3 * self.preparation.load_size**2 * max(1, self.workers) <= _CACHE_LIMIT
+    def _choose(self, train: dict[str, Selection], test: dict[str, Selection]) -> None:
+        """Take the files that can be used, and learn the depth of those that hold numbers."""
+        aligned = _are_aligned(test["a"].paths, test["b"].paths)
+        for domain, form in self.forms.items():
+            for selection in (train[domain], test[domain]):
+                examine(selection, form, self.preparation, self.on_error == "skip", self.cache_root)
+        keep_pairs(test, aligned)
+        self.train_paths = {domain: selection.paths for domain, selection in train.items()}
+        self.test_paths = {domain: selection.paths for domain, selection in test.items()}
+        self.skipped = [line for group in (train, test) for selection in group.values() for line in selection.skipped]
+        for domain, form in self.forms.items():
+            if form.holds_numbers:
+                self.forms[domain] = replace(form, depth=load_image(self.train_paths[domain][0], form).stored)
+
+    @property
+    def channels(self) -> dict[str, int]:
+        """The channels of each domain's images."""
+        return {domain: form.channels for domain, form in self.forms.items()}
 
     @property
     def images_per_epoch(self) -> int:
-        """The larger domain's number of images, rounded up to the number of processes."""
+        """The larger domain's number of images or `epoch_size`, rounded to what the processes can share."""
         return self._make_batches().images_per_epoch
 
     def _make_batches(self) -> EpochBatches:
-        items = max(len(paths) for paths in self.train_paths.values())
         trainer = self.trainer
-        if trainer is None:
-            return EpochBatches(items, self.batch_size, self.seed)
         return EpochBatches(
-            items,
+            max(len(paths) for paths in self.train_paths.values()),
             self.batch_size,
             self.seed,
-            iteration=lambda: getattr(trainer.lightning_module, "iteration", 0),
-            rank=trainer.global_rank,
-            processes=trainer.world_size,
+            iteration=lambda: getattr(trainer and trainer.lightning_module, "iteration", 0),
+            rank=trainer.global_rank if trainer else 0,
+            processes=trainer.world_size if trainer else 1,
+            epoch_size=self.epoch_size,
+            drop_last=self.drop_last,
         )
 
-    def train_dataloader(self) -> DataLoader[dict[str, Tensor]]:
+    def _make_images(self, cache: PixelCache | None = None) -> UnpairedImages:
+        a, b = (
+            Domain(self.train_paths[domain], self.preparation, self.forms[domain], cache, self.on_error == "skip")
+            for domain in "ab"
+        )
+        return UnpairedImages(a, b, self.seed)
+
+    def _open_cache(self) -> PixelCache | None:
+        """Return the cache with this process's share of what it may still write."""
+        if self.cache is False:
+            return None
+        cache, need = PixelCache(self.cache_root / "images", budget=0), 0
+        images = self._make_images()
+        fixed = (self.preparation.load_size,) * 2 if self.preparation.preset == "resize_and_crop" else None
+        for domain in (images.a, images.b):
+            missing = [path for path in domain.paths if not cache.holds(path, domain.words)]
+            need += estimate_bytes(missing, domain.form, fixed) if missing else 0
+        limit = int(self.cache_gib * 2**30)
+        if self.cache == "auto" and need > limit:
+            print(f"no cache: {need / 2**30:.1f} GiB are more than data.cache_gib={self.cache_gib:g}")
+            return None
+        room = cache.make_room(need, limit) if need else 0
+        cache.budget = room // (max(1, self.workers) * (self.trainer.world_size if self.trainer else 1))
+        return cache
+
+    def train_dataloader(self) -> DataLoader[Item]:
         """Return the batches of the epoch that training has reached."""
-        paths = self.train_paths
-        images = UnpairedImages(paths["a"], paths["b"], self.preparation, self.seed, self.cache)
         return DataLoader(
-            images,
+            self._make_images(self._open_cache()),
             batch_sampler=self._make_batches(),
+            collate_fn=collate,
             num_workers=self.workers,
             persistent_workers=self.workers > 0,
             pin_memory=torch.cuda.is_available(),
             generator=seed_generator(self.seed),  # or the loader would draw from everybody's generator
         )
 
+    def on_after_batch_transfer(self, batch: Item, dataloader_idx: int) -> Item:
+        """Augment on the device, in [0, 1]; draws are a function of seed, iteration and process."""
+        if self.augment is None:
+            return batch
+        method, rank = getattr(self.trainer, "lightning_module", None), self.trainer.global_rank if self.trainer else 0
+        for number, domain in enumerate("ab"):
+            devices = [batch[domain].device] if batch[domain].is_cuda else []
+            with torch.random.fork_rng(devices), torch.no_grad():
+                torch.manual_seed(mix(self.seed, getattr(method, "iteration", 0), rank, number))
+                batch[domain] = self.augment(to_unit(batch[domain])).clamp(0, 1).mul(2).sub(1)
+        return batch
+
     def find_batch(self, iteration: int) -> list[Path]:
         """Return the files of this process's batch at an iteration."""
-        batches = self._make_batches()
+        batches, images = self._make_batches(), self._make_images()
         batches.iteration = lambda: iteration
-        draws = next(iter(batches))
-        images = UnpairedImages(self.train_paths["a"], self.train_paths["b"], self.preparation, self.seed, False)
-        return [path for draw in draws for path in images.find_paths(draw)]
+        return [path for draw in next(iter(batches)) for path in images.find_paths(draw)]
 
     @property
     def fingerprint(self) -> str:
@@ -116,14 +198,14 @@ class UnpairedData(LightningDataModule):
         digest = hashlib.sha256()
         for domain, paths in self.train_paths.items():
             for path in paths:
-                digest.update(f"{domain} {path.name} {path.stat().st_size}\n".encode())
+                size = path.stat().st_size if path.exists() else -1
+                digest.update(f"{domain} {path.name} {size}\n".encode("utf-8", "surrogateescape"))
         return digest.hexdigest()
 
     @property
     def aligned(self) -> bool:
         """Whether test images of A and B carry the same names, so that each A has its truth in B."""
-        names = [[path.stem for path in self.test_paths[domain]] for domain in "ab"]
-        return bool(names[0]) and names[0] == names[1]
+        return _are_aligned(self.test_paths["a"], self.test_paths["b"])
 
     def sample_paths(self, domain: str, count: int) -> list[Path]:
         """Return `count` images spread evenly over the test folder, or over the training folder if there is none."""
@@ -131,11 +213,15 @@ class UnpairedData(LightningDataModule):
         step = max(1, len(paths) // count)
         return paths[::step][:count]
 
-    def load(self, paths: list[Path]) -> Tensor:
-        """Return whole images at the training size, N×3×S×S."""
-        return torch.stack([self.preparation.load_for_test(path) for path in paths])
+    def load(self, domain: str, paths: Sequence[Path]) -> Tensor:
+        """Return a domain's images at the training size, N×C×S×S, nothing at random."""
+        return torch.stack([self.preparation.load_for_test(path, self.forms[domain]) for path in paths])
 
     def find_partners(self, domain: str, paths: list[Path]) -> list[Path]:
         """Return the other domain's test images of the same places, for an aligned test set."""
         partners = dict(zip(self.test_paths[domain], self.test_paths["ba"["ab".index(domain)]], strict=True))
         return [partners[path] for path in paths]
+
+
+def _are_aligned(one: list[Path], other: list[Path]) -> bool:
+    return bool(one) and [path.stem for path in one] == [path.stem for path in other]

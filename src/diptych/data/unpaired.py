@@ -2,66 +2,85 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Generator, Tensor
 from torch.utils.data import Dataset, Sampler
 
-from diptych.data.preparation import Preparation
+from diptych.data.domain import Domain, Notes
+from diptych.errors import UserError
 
 Draw = tuple[int, int]
+Item = dict[str, Any]
+
+
+def mix(*numbers: int) -> int:
+    """Return a seed that depends on all the numbers and on nothing else."""
+    state = np.random.SeedSequence([number & 0xFFFFFFFF for number in numbers]).generate_state(1, np.uint64)
+    return int(state[0] >> np.uint64(1))
 
 
 def seed_generator(*numbers: int) -> Generator:
     """Return a random generator whose state depends on all the numbers and on nothing else."""
-    state = np.random.SeedSequence([number & 0xFFFFFFFF for number in numbers]).generate_state(1, np.uint64)
-    return Generator().manual_seed(int(state[0] >> np.uint64(1)))
+    return Generator().manual_seed(mix(*numbers))
 
 
-class UnpairedImages(Dataset[dict[str, Tensor]]):
-    """Item (epoch, i) is image i mod |A| of A beside a random image of B; an epoch has max(|A|, |B|) items."""
+class UnpairedImages(Dataset[Item]):
+    """Item (epoch, i) is image i mod |A| of A beside a random image of B; `notes` say what happened to files."""
 
-    def __init__(
-        self, paths_a: Sequence[Path], paths_b: Sequence[Path], preparation: Preparation, seed: int, cache: bool
-    ) -> None:
-        self.paths_a, self.paths_b = list(paths_a), list(paths_b)
-        self.preparation = preparation
+    def __init__(self, a: Domain, b: Domain, seed: int) -> None:
+        self.a, self.b = a, b
         self.seed = seed
-        self._cached: dict[Path, Tensor] | None = {} if cache else None
 
     def __len__(self) -> int:
-        return max(len(self.paths_a), len(self.paths_b))
+        return max(len(self.a), len(self.b))
 
-    def __getitem__(self, draw: Draw) -> dict[str, Tensor]:
-        random = seed_generator(self.seed, *draw)
-        path_a, path_b = self._pair(draw, random)
+    def __getitem__(self, draw: Draw) -> Item:
+        random, notes = seed_generator(self.seed, *draw), Notes()
+        index_a, index_b = self._pair(draw, random)
         return {
-            "a": self.preparation.vary(self._load(path_a), random),
-            "b": self.preparation.vary(self._load(path_b), random),
+            "a": self.a.preparation.vary(self.a.load(index_a, notes), random),
+            "b": self.b.preparation.vary(self.b.load(index_b, notes), random),
+            "notes": notes,
         }
 
     def find_paths(self, draw: Draw) -> tuple[Path, Path]:
-        """Return the two files that an item is made of."""
-        return self._pair(draw, seed_generator(self.seed, *draw))
+        """Return the two files that an item is made of, if they can be read."""
+        index_a, index_b = self._pair(draw, seed_generator(self.seed, *draw))
+        return self.a.paths[index_a], self.b.paths[index_b]
 
-    def _pair(self, draw: Draw, random: Generator) -> tuple[Path, Path]:
-        other = int(torch.randint(len(self.paths_b), (), generator=random))
-        return self.paths_a[draw[1] % len(self.paths_a)], self.paths_b[other]
+    def _pair(self, draw: Draw, random: Generator) -> tuple[int, int]:
+        return draw[1] % len(self.a), int(torch.randint(len(self.b), (), generator=random))
 
-    def _load(self, path: Path) -> Tensor:
-        if self._cached is None:
-            return self.preparation.load(path)
-        if path not in self._cached:
-            self._cached[path] = self.preparation.load(path)
-        return self._cached[path]
+
+def collate(items: Sequence[Item]) -> Item:
+    """Stack the images of a batch and gather its notes."""
+    batch: Item = {domain: _stack([item[domain] for item in items]) for domain in "ab"}
+    notes = [item["notes"] for item in items]
+    return batch | {
+        "skipped": [line for note in notes for line in note.skipped],
+        "remarks": [line for note in notes for line in note.remarks],
+    }
+
+
+def _stack(images: list[Tensor]) -> Tensor:
+    sizes = {tuple(image.shape[-2:]) for image in images}
+    if len(sizes) > 1:
+        shown = ", ".join(f"{width}×{height}" for height, width in sorted(sizes)[:3])
+        raise UserError(
+            f"images of different sizes ({shown}) cannot share a batch: data.batch_size=1, or a data.preset that crops"
+        )
+    return torch.stack(images)
 
 
 class EpochBatches(Sampler[list[Draw]]):
     """One process's batches of an epoch, from the iteration that training has reached.
 
-    The order is a permutation drawn from (seed, epoch); process r of w takes every w-th draw. Where the
-    items do not divide by the number of processes, the epoch begins again with its first draws.
+    The order is a permutation of `items` drawn from (seed, epoch), of which the first `epoch_size` are shown; process r
+    of w takes every w-th draw. Where these do not divide by the number of processes, the epoch begins again with its
+    first draws.
     """
 
     def __init__(
@@ -72,22 +91,35 @@ class EpochBatches(Sampler[list[Draw]]):
         iteration: Callable[[], int] = lambda: 0,
         rank: int = 0,
         processes: int = 1,
+        epoch_size: int | None = None,
+        drop_last: bool = False,
     ) -> None:
         self.items, self.batch_size, self.seed = items, batch_size, seed
         self.iteration = iteration
         self.rank, self.processes = rank, processes
+        self.epoch_size = epoch_size or items
+        self.drop_last = drop_last
+        if not len(self):
+            raise UserError(
+                f"data.drop_last leaves no batch: an epoch has {self.epoch_size} images, "
+                f"{batch_size * processes} make a batch; lower data.batch_size or set data.epoch_size"
+            )
 
     @property
     def images_per_epoch(self) -> int:
         """The items of an epoch over all processes."""
-        return -(-self.items // self.processes) * self.processes
+        if self.drop_last:
+            return len(self) * self.batch_size * self.processes
+        return -(-self.epoch_size // self.processes) * self.processes
 
     def __len__(self) -> int:
-        return -(-self.images_per_epoch // (self.batch_size * self.processes))
+        step = self.batch_size * self.processes
+        return self.epoch_size // step if self.drop_last else -(-self.epoch_size // step)
 
     def __iter__(self) -> Iterator[list[Draw]]:
         epoch, position = divmod(self.iteration(), len(self))
-        order = torch.randperm(self.items, generator=seed_generator(self.seed, epoch)).tolist()
+        order = torch.randperm(max(self.items, self.epoch_size), generator=seed_generator(self.seed, epoch)).tolist()
+        order = order[: self.epoch_size]
         order = (order * self.processes)[: self.images_per_epoch]
         step = self.batch_size * self.processes
         for start in range(position * step, len(order), step):

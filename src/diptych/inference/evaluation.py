@@ -12,18 +12,25 @@ from diptych.metrics import Evaluation, EvaluationData, evaluate
 from diptych.translator import Translator
 
 
-def find_evaluation_data(root: Path, direction: str, size: int) -> EvaluationData:
+def find_evaluation_data(
+    translator: Translator, root: Path, direction: str | None = None, size: int | None = None
+) -> EvaluationData:
     """Return the images of `root` (trainA, trainB, testA, testB) in the roles that the direction gives them.
 
-    The test folders must be there; without training folders there is neither judge nor floor.
+    The test folders must be there; without training folders there is neither judge nor floor. Images are prepared
+    as for training, at the size of training unless another is given.
     """
     if not root.is_dir():
         raise DataError(f"{root}: no such folder")
-    folders = dict(zip("ab", direction.upper(), strict=True))
-    preparation = Preparation(size, size)
+    notes = translator.notes
+    folders = dict(zip("ab", (direction or notes.get("direction", "ab")).upper(), strict=True))
+    side = size or int(notes.get("size", 256))
+    scale = max(side, round(side * notes.get("load_size", side) / notes.get("size", side)))
+    preparation = Preparation(scale, side, preset=notes.get("preset", "resize_and_crop"))
+    forms = {"a": translator.input, "b": translator.output}
 
-    def load(paths: Sequence[Path]) -> Tensor:
-        return torch.stack([preparation.load_for_test(path) for path in paths])
+    def load(domain: str, paths: Sequence[Path]) -> Tensor:
+        return torch.stack([preparation.load_for_test(path, forms[domain]) for path in paths])
 
     return EvaluationData(
         train={domain: list_images(root / f"train{folder}") for domain, folder in folders.items()},
@@ -36,6 +43,4 @@ def evaluate_on_folder(
     translator: Translator, root: Path, direction: str | None = None, size: int | None = None
 ) -> Evaluation:
     """Evaluate at the size the translator was trained at, unless another is given."""
-    size = size or int(translator.notes.get("size", 256))
-    data = find_evaluation_data(root, direction or translator.notes.get("direction", "ab"), size)
-    return evaluate(translator, data)
+    return evaluate(translator, find_evaluation_data(translator, root, direction, size))

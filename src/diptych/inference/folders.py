@@ -1,15 +1,16 @@
 """Translating files and folders to files: names and sizes kept, several images at a time."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from diptych.data import list_images
 from diptych.errors import DataError, UserError
-from diptych.images import normalise, read_image, resize, to_uint8_tensor, write_image
+from diptych.images import PICTURE, Form, Picture, choose_suffix, load_image, normalise, write_image
+from diptych.images.form import MAX_PIXELS
 from diptych.translator import Translator
 
 
@@ -21,16 +22,28 @@ class Job:
     target: Path
 
 
-def plan(inputs: Sequence[Path], out: Path) -> list[Job]:
-    """Return the jobs for files and folders (searched recursively); raise where two would write one file."""
+@dataclass
+class Outcome:
+    """What a user should hear: a line per image that could not be read, and remarks with the files they concern."""
+
+    failures: list[str] = field(default_factory=list)
+    remarks: dict[str, list[Path]] = field(default_factory=dict)
+
+
+def plan(inputs: Sequence[Path], out: Path, form: Form = PICTURE, keep_alpha: bool = False) -> list[Job]:
+    """Return the jobs for files and folders (searched recursively); raise where two would write one file.
+
+    Names are kept, with another suffix where such a file cannot hold what the form says, or transparency.
+    """
     jobs: dict[Path, Job] = {}
     for item in inputs:
         for source in _list_sources(item):
             relative = source.relative_to(item) if item.is_dir() else Path(source.name)
-            target = out / relative
+            suffix = choose_suffix(source.suffix, form, keep_alpha)
+            target = out / (relative if suffix == source.suffix else relative.with_name(f"{relative.name}{suffix}"))
             if target in jobs and jobs[target].source != source:
                 raise UserError(f"{target} would be written from both {jobs[target].source} and {source}")
-            if target.resolve() == source.resolve():
+            if os.path.realpath(target) == os.path.realpath(source):
                 raise UserError(f"--out {out}: {source} would be overwritten; choose another folder")
             jobs[target] = Job(source, target)
     return list(jobs.values())
@@ -42,7 +55,7 @@ def _list_sources(item: Path) -> list[Path]:
         if not images:
             raise DataError(f"{item}: no images in this folder")
         return images
-    if not item.exists():
+    if not item.exists() and not item.is_symlink():
         raise DataError(f"{item}: no such file or folder")
     return [item]
 
@@ -53,45 +66,48 @@ def translate_files(
     batch_size: int = 4,
     size: int | None = None,
     advance: Callable[[Job], None] = lambda job: None,
-) -> list[str]:
-    """Translate every job; return one line per image that could not be read, the others are written all the same.
+    keep_alpha: bool = False,
+    max_pixels: int = MAX_PIXELS,
+) -> Outcome:
+    """Translate every job; images that cannot be read are named in the outcome, the others are written all the same.
 
-    With `size` the shorter side is brought to that many pixels first and the result keeps that size.
+    With `size` the shorter side is brought to that many pixels first and the result keeps that size; with
+    `keep_alpha` the transparency that an image had is put back on its translation.
     """
-    failures: list[str] = []
-    for batch in _batch(_read(jobs, size, failures, advance), batch_size):
-        outputs = translator(normalise(torch.stack([pixels for _, pixels in batch])))
-        for (job, _), image in zip(batch, outputs, strict=True):
-            write_image(image, job.target)
+    outcome = Outcome()
+    form = replace(translator.input, max_pixels=max_pixels)
+    for batch in _batch(_read(jobs, form, size, outcome, advance), batch_size):
+        outputs = translator(normalise(torch.stack([picture.to_tensor() for _, picture in batch])))
+        for (job, picture), image in zip(batch, outputs, strict=True):
+            write_image(image, job.target, translator.output, picture.alpha if keep_alpha else None)
             advance(job)
-    return failures
+    return outcome
 
 
 def _read(
-    jobs: Iterable[Job], size: int | None, failures: list[str], advance: Callable[[Job], None]
-) -> Iterator[tuple[Job, Tensor]]:
-    """Yield each job's image as 3×H×W uint8, in order; note down those that cannot be read."""
+    jobs: Iterable[Job], form: Form, size: int | None, outcome: Outcome, advance: Callable[[Job], None]
+) -> Iterator[tuple[Job, Picture]]:
+    """Yield each job's picture, in order; note down those that cannot be read."""
     for job in jobs:
         try:
-            image = read_image(job.source)
+            picture = load_image(job.source, form)
         except DataError as error:
-            failures.append(str(error))
+            outcome.failures.append(str(error))
             advance(job)
             continue
-        if size:
-            shorter = min(image.size)
-            height, width = (max(1, round(side * size / shorter)) for side in (image.height, image.width))
-            image = resize(image, (height, width))
-        yield job, to_uint8_tensor(image)
+        for remark in picture.remarks:
+            outcome.remarks.setdefault(remark, []).append(job.source)
+        yield job, picture.scale_shorter_side(size) if size else picture
 
 
-def _batch(items: Iterable[tuple[Job, Tensor]], batch_size: int) -> Iterator[list[tuple[Job, Tensor]]]:
+def _batch(items: Iterable[tuple[Job, Picture]], batch_size: int) -> Iterator[list[tuple[Job, Picture]]]:
     """Gather neighbours of equal size."""
-    batch: list[tuple[Job, Tensor]] = []
-    for item in items:
-        if batch and (len(batch) == batch_size or item[1].shape != batch[0][1].shape):
+    batch: list[tuple[Job, Picture]] = []
+    for job, picture in items:
+        first = batch[0][1] if batch else picture
+        if len(batch) == batch_size or (picture.height, picture.width) != (first.height, first.width):
             yield batch
             batch = []
-        batch.append(item)
+        batch.append((job, picture))
     if batch:
         yield batch

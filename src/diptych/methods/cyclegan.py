@@ -3,18 +3,21 @@
 Jun-Yan Zhu, Taesung Park, Phillip Isola, Alexei A. Efros. ICCV 2017. https://arxiv.org/abs/1703.10593
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
 from torch.nn.functional import l1_loss
 
+from diptych.errors import UserError
 from diptych.losses import Adversarial, Penalty
 from diptych.methods.history_pool import HistoryPool
 from diptych.methods.method import Method
 from diptych.methods.player import Extra, Images, MakeOptimizer, Player, Stateful, Terms, Weights
 from diptych.methods.schedule import Schedule
 from diptych.networks import Network, apply, build, initialise, sees_images_alone
+
+RGB = {"a": 3, "b": 3}
 
 
 class CycleGAN(Method):
@@ -33,14 +36,25 @@ class CycleGAN(Method):
         pool_size: int = 50,
         scheme: str = "normal",
         gain: float = 0.02,
+        augmentation: Callable[[Tensor], Tensor] | None = None,
+        channels: Mapping[str, int] = RGB,
     ) -> None:
         super().__init__(weights, optimizer, schedule, extras)
-        self.generator_ab, self.generator_ba = build(**generator), build(**generator)
-        self.discriminator_a, self.discriminator_b = build(**discriminator), build(**discriminator)
+        a, b = channels["a"], channels["b"]
+        if a != b and (self.weight("generator", "identity_a") or self.weight("generator", "identity_b")):
+            raise UserError(
+                f"method.weights.generator.identity_a and identity_b must be 0: A has {a} channels and B has {b}, "
+                "and an identity needs as many"
+            )
+        self.generator_ab = build(**generator, in_channels=a, out_channels=b)
+        self.generator_ba = build(**generator, in_channels=b, out_channels=a)
+        self.discriminator_a = build(**discriminator, in_channels=a)
+        self.discriminator_b = build(**discriminator, in_channels=b)
         for network in self.children():
             initialise(network, scheme, gain)
         self.adversarial = adversarial
         self.penalty = penalty
+        self.augmentation = augmentation or _leave
         self.pool_a, self.pool_b = HistoryPool(pool_size, seed=0), HistoryPool(pool_size, seed=1)
 
     @property
@@ -76,8 +90,8 @@ class CycleGAN(Method):
     def generator_terms(self, images: Images) -> Terms:
         """Equations 1 and 2, and the identity loss of section 5.2, each direction by itself."""
         terms = {
-            "adversarial_ab": self.adversarial.generator(*apply(self.discriminator_b, images["fake_b"])),
-            "adversarial_ba": self.adversarial.generator(*apply(self.discriminator_a, images["fake_a"])),
+            "adversarial_ab": self._persuade(self.discriminator_b, images["fake_b"]),
+            "adversarial_ba": self._persuade(self.discriminator_a, images["fake_a"]),
         }
         for domain in "ab":
             real = images[f"real_{domain}"]
@@ -85,6 +99,9 @@ class CycleGAN(Method):
             if f"identity_{domain}" in images:
                 terms[f"identity_{domain}"] = l1_loss(images[f"identity_{domain}"], real)
         return terms
+
+    def _persuade(self, discriminator: nn.Module, fake: Tensor) -> Tensor:
+        return self.adversarial.generator(*apply(discriminator, self.augmentation(fake)))
 
     def discriminator_terms(self, images: Images) -> Terms:
         """Each discriminator tells its domain's real images from fakes of now and before."""
@@ -95,7 +112,13 @@ class CycleGAN(Method):
         }
 
     def _judge(self, domain: str, discriminator: nn.Module, real: Tensor, fake: Tensor) -> Terms:
+        real, fake = self.augmentation(real), self.augmentation(fake)
         terms = {f"adversarial_{domain}": self.adversarial.discriminator(*apply(discriminator, real, fake))}
         if self.penalty is not None:
             terms[f"penalty_{domain}"] = self.penalty(discriminator, real, fake)
         return terms
+
+
+def _leave(images: Tensor) -> Tensor:
+    """The augmentation that changes nothing."""
+    return images

@@ -107,7 +107,11 @@ class Method(LightningModule):
             for name in (extra.image, extra.reference):
                 if name not in images:
                     raise UserError(f"method.extras.{term}: no image {name!r}; there are {', '.join(sorted(images))}")
-            terms[term] = extra.loss(images[extra.image], images[extra.reference].detach())
+            image, reference = images[extra.image], images[extra.reference].detach()
+            if image.shape[1] != reference.shape[1]:
+                counts = f"{extra.image} has {image.shape[1]} channels, {extra.reference} has {reference.shape[1]}"
+                raise UserError(f"method.extras.{term}: {counts}; set method.weights.{player}.{term}=0")
+            terms[term] = extra.loss(image, reference)
         return terms
 
     def weigh(self, player: str, terms: Terms) -> Tensor:

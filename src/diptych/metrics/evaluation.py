@@ -9,11 +9,11 @@ from rich.table import Table
 from torch import Tensor
 
 from diptych.errors import DataError
-from diptych.metrics.judge import train_judge
+from diptych.metrics.judge import Judge, train_judge
 from diptych.metrics.paired import compare
 from diptych.metrics.sliced_wasserstein import sliced_wasserstein
 
-Load = Callable[[Sequence[Path]], Tensor]
+Load = Callable[[str, Sequence[Path]], Tensor]
 Scores = dict[str, float]
 
 _TRAIN_LIMIT = 1000  # training images that the judge and the floor look at, so that large sets stay affordable
@@ -30,7 +30,7 @@ _ROWS = (
 
 @dataclass(frozen=True)
 class EvaluationData:
-    """Image paths by domain (`a` is what is translated), and whether test A and test B show the same things."""
+    """Image paths by domain (`a` is what is translated), and how a domain's images are loaded."""
 
     train: dict[str, list[Path]]
     test: dict[str, list[Path]]
@@ -44,7 +44,7 @@ class Evaluation:
     translator: Scores
     copying: Scores
     real: Scores
-    judge_accuracy: float | None
+    judge: Judge | None
     images: int
 
     def to_dict(self) -> dict[str, object]:
@@ -54,7 +54,7 @@ class Evaluation:
             "translator": self.translator,
             "copying": self.copying,
             "real_train_b": self.real,
-            "judge_accuracy": self.judge_accuracy,
+            "judge_accuracy": self.judge.accuracy if self.judge else None,
         }
 
     def to_table(self, title: str) -> Table:
@@ -66,20 +66,27 @@ class Evaluation:
             scores = [s.get(key) for s in (self.translator, self.copying, self.real)]
             if scores[0] is not None:
                 table.add_row(label, *("" if value is None else style.format(value) for value in scores))
-        if self.judge_accuracy is not None:
-            table.caption = f"The judge tells real test images of A and B apart in {self.judge_accuracy:.1%} of cases."
+        if self.judge is not None:
+            table.caption = f"The judge tells real test images of A and B apart in {self.judge.accuracy:.1%} of cases."
         return table
 
 
-def evaluate(translate: Callable[[Tensor], Tensor], data: EvaluationData, batch_size: int = 16) -> Evaluation:
-    """Translate test A and compare it with test B; truth-based scores only where file names agree one by one."""
+def evaluate(
+    translate: Callable[[Tensor], Tensor], data: EvaluationData, batch_size: int = 16, judge: Judge | None = None
+) -> Evaluation:
+    """Translate test A and compare it with test B; truth-based scores only where file names agree one by one.
+
+    A judge is trained unless one is given, for instance that of the other direction, swapped.
+    """
     for domain in "ab":
         if not data.test[domain]:
             raise DataError(f"there are no test images of domain {domain.upper()} to evaluate on")
-    real_a, real_b = data.load(data.test["a"]), data.load(data.test["b"])
+    real_a, real_b = (data.load(domain, data.test[domain]) for domain in "ab")
     outputs = torch.cat([translate(chunk).cpu() for chunk in real_a.split(batch_size)])
-    train = {domain: data.load(_spread(paths, _TRAIN_LIMIT)) for domain, paths in data.train.items() if paths}
-    judge = train_judge(train, {"a": real_a, "b": real_b}) if len(train) == 2 else None
+    train = {domain: data.load(domain, _spread(paths, _TRAIN_LIMIT)) for domain, paths in data.train.items() if paths}
+    alike = real_a.shape[1] == real_b.shape[1]  # or nothing can be copied, nor one network look at both
+    if judge is None and len(train) == 2 and alike:
+        judge = train_judge(train, {"a": real_a, "b": real_b})
     aligned = [path.stem for path in data.test["a"]] == [path.stem for path in data.test["b"]]
 
     def score(images: Tensor) -> Scores:
@@ -89,10 +96,10 @@ def evaluate(translate: Callable[[Tensor], Tensor], data: EvaluationData, batch_
             scores["judged_b"] = judge.share_of_b(images)
         return scores
 
-    translator = {**score(outputs), "changed": float((outputs - real_a).abs().mean() / 2)}
-    copying = {**score(real_a), "changed": 0.0}
+    translator = {**score(outputs), **({"changed": float((outputs - real_a).abs().mean() / 2)} if alike else {})}
+    copying = {**score(real_a), "changed": 0.0} if alike else {}
     real = _score_real(train, real_b, judge.share_of_b(train["b"]) if judge else None)
-    return Evaluation(translator, copying, real, judge.accuracy if judge else None, len(outputs))
+    return Evaluation(translator, copying, real, judge, len(outputs))
 
 
 def _score_real(train: dict[str, Tensor], real_b: Tensor, judged: float | None) -> Scores:

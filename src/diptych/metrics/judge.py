@@ -1,6 +1,6 @@
 """The judge: a small classifier of A against B, trained on the training folders and kept out of the game."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -15,10 +15,15 @@ class Judge:
 
     network: nn.Module
     accuracy: float
+    sign: int = 1
 
     def share_of_b(self, images: Tensor) -> float:
-        """Return the share of N×3×H×W images in [-1, 1] that look like domain B."""
-        return float((_classify(self.network, images) > 0).float().mean())
+        """Return the share of N×C×H×W images in [-1, 1] that look like domain B."""
+        return float((self.sign * _classify(self.network, images) > 0).float().mean())
+
+    def swap(self) -> "Judge":
+        """Return the same judge for the other direction, in which A and B have changed places."""
+        return replace(self, sign=-self.sign)
 
 
 def train_judge(train: dict[str, Tensor], test: dict[str, Tensor], seed: int = 0) -> Judge:
@@ -26,7 +31,7 @@ def train_judge(train: dict[str, Tensor], test: dict[str, Tensor], seed: int = 0
     random = Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = _make_network()
+        network = _make_network(train["a"].shape[1])
     optimizer = torch.optim.AdamW(network.parameters(), lr=4e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=_STEPS)
     small = {domain: _shrink(images) for domain, images in train.items()}
@@ -54,9 +59,9 @@ class _Slopes(nn.Module):
         return torch.cat([x, torch.tanh(20 * across), torch.tanh(20 * down)], 1)
 
 
-def _make_network() -> nn.Module:
+def _make_network(channels: int) -> nn.Module:
     layers: list[nn.Module] = [_Slopes()]
-    for inner, outer in ((9, 24), (24, 48), (48, 96)):
+    for inner, outer in ((3 * channels, 24), (24, 48), (48, 96)):
         layers += [nn.Conv2d(inner, outer, 3, 2, 1, bias=False), nn.BatchNorm2d(outer), nn.ReLU()]
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(96, 1))
 
@@ -79,7 +84,7 @@ def _spoil(images: Tensor, random: Generator) -> Tensor:
     blur, grain, board = torch.rand(3, len(images), 1, 1, 1, generator=random).square()
     smooth = F.avg_pool2d(F.pad(images, (2, 2, 2, 2), mode="replicate"), 5, 1)
     noise = torch.randn(images.shape, generator=random)
-    tile = torch.randn(len(images), 3, 4, 4, generator=random).repeat(1, 1, _SIDE // 4, _SIDE // 4)
+    tile = torch.randn(len(images), images.shape[1], 4, 4, generator=random).repeat(1, 1, _SIDE // 4, _SIDE // 4)
     return images.lerp(smooth, blur) + 0.03 * (grain * noise + board * tile)
 
 

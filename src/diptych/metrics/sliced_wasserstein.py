@@ -12,7 +12,7 @@ _PATCH, _DIRECTIONS, _PATCHES_PER_SET, _SMALLEST = 7, 128, 16384, 16
 
 
 def sliced_wasserstein(first: Tensor, second: Tensor, seed: int = 0) -> float:
-    """Return the distance of N×3×H×W and M×3×H×W images in [-1, 1], averaged over the pyramid's levels.
+    """Return the distance of N×C×H×W and M×C×H×W images in [-1, 1], averaged over the pyramid's levels.
 
     Patches are drawn with a fixed seed, so that the same images always give the same number; the unit is
     the standard deviation of the second set's patches.
@@ -39,7 +39,7 @@ def _pyramid(images: Tensor) -> list[Tensor]:
 
 
 def _draw_patches(images: Tensor, random: Generator) -> Tensor:
-    """Return patches as P×3×49, spread evenly over all images and places; small images are extended to hold one."""
+    """Return patches as P×C×49, spread evenly over all images and places; small images are extended to hold one."""
     short = [max(0, _PATCH - side) for side in images.shape[-2:]]
     images = F.pad(images, (0, short[1], 0, short[0]), mode="replicate")
     windows = images.unfold(2, _PATCH, 1).unfold(3, _PATCH, 1)

@@ -1,15 +1,18 @@
-"""`diptych translate | evaluate | describe`: what one does with a trained translator.
+"""`diptych translate | evaluate | describe | data`: what one does with a trained translator, and with data.
 
 Nothing heavy is imported before a command needs it, so that `diptych --help` answers at once.
 """
 
 import argparse
+import io
 import json
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from diptych.cli.data import add_data_commands
+from diptych.cli.words import count_files, positive
 from diptych.errors import DataError, MachineError, UserError
 
 _FILE_HELP = "a bundle (.safetensors), a training checkpoint (.ckpt) or a state dict of the original code (.pth)"
@@ -18,6 +21,9 @@ _FILE_HELP = "a bundle (.safetensors), a training checkpoint (.ckpt) or a state 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code; mistakes of the user's become one line."""
     options = _make_parser().parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):  # a file's name need not be text that can be printed
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         return options.run(options)
     except UserError as error:
@@ -39,21 +45,27 @@ def _make_parser() -> argparse.ArgumentParser:
     translate.add_argument("input", nargs="+", type=Path, help="images, or folders searched recursively")
     _add_translator(translate)
     translate.add_argument("--out", type=Path, required=True, metavar="DIR", help="where translations go")
-    translate.add_argument("--batch-size", type=_positive, default=4, metavar="N", help="images at a time (default 4)")
-    translate.add_argument("--size", type=_positive, metavar="N", help="bring the shorter side to N pixels first")
+    translate.add_argument("--batch-size", type=positive, default=4, metavar="N", help="images at a time (default 4)")
+    translate.add_argument("--size", type=positive, metavar="N", help="bring the shorter side to N pixels first")
+    translate.add_argument("--keep-alpha", action="store_true", help="put an image's transparency back on its result")
+    translate.add_argument(
+        "--max-pixels", type=positive, metavar="N", help="refuse larger images (default 150,000,000)"
+    )
     translate.set_defaults(run=_translate)
 
     evaluate = commands.add_parser("evaluate", help="measure a translator on a test set")
     _add_translator(evaluate)
     evaluate.add_argument("--data", type=Path, required=True, metavar="DIR", help="holds testA testB [trainA trainB]")
     evaluate.add_argument("--out", type=Path, default=Path("evaluation.json"), metavar="FILE", help="JSON to write")
-    evaluate.add_argument("--size", type=_positive, metavar="N", help="side of the images (default: as trained)")
+    evaluate.add_argument("--size", type=positive, metavar="N", help="side of the images (default: as trained)")
     evaluate.set_defaults(run=_evaluate)
 
     describe = commands.add_parser("describe", help="say what a file is")
     describe.add_argument("file", type=Path, help=_FILE_HELP)
     describe.add_argument("--direction", choices=("ab", "ba"), help="which translator of a checkpoint")
     describe.set_defaults(run=_describe)
+
+    add_data_commands(commands)
     return parser
 
 
@@ -63,32 +75,34 @@ def _add_translator(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default auto)")
 
 
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
-    return number
-
-
 def _translate(options: argparse.Namespace) -> int:
     from rich.progress import Progress
 
+    from diptych.images.form import MAX_PIXELS
     from diptych.inference import choose_device, plan, translate_files
     from diptych.translator import load_translator
 
     translator = load_translator(options.translator, options.direction)
     translator.network.to(choose_device(options.device))
-    jobs = plan(options.input, options.out)
+    jobs = plan(options.input, options.out, translator.output, options.keep_alpha)
     print(translator.notes.get("recognised") or translator.title, flush=True)
     with Progress() as progress:
         task = progress.add_task("translating", total=len(jobs))
-        failures = translate_files(
-            translator, jobs, options.batch_size, options.size, advance=lambda job: progress.advance(task)
+        outcome = translate_files(
+            translator,
+            jobs,
+            options.batch_size,
+            options.size,
+            advance=lambda job: progress.advance(task),
+            keep_alpha=options.keep_alpha,
+            max_pixels=options.max_pixels or MAX_PIXELS,
         )
-    for line in failures:
+    for remark, files in outcome.remarks.items():
+        print(f"notice: {count_files(files)}: {remark}", file=sys.stderr)
+    for line in outcome.failures:
         print(f"error: {line}", file=sys.stderr)
-    print(f"{len(jobs) - len(failures)} of {len(jobs)} images translated into {options.out}")
-    return DataError.exit_code if failures else 0
+    print(f"{len(jobs) - len(outcome.failures)} of {len(jobs)} images translated into {options.out}")
+    return DataError.exit_code if outcome.failures else 0
 
 
 def _evaluate(options: argparse.Namespace) -> int:

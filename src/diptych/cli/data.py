@@ -1,0 +1,88 @@
+"""`diptych data list | get NAME | check DIR`: public data sets, and whether the files of one can be trusted."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from diptych.cli.words import count_files, positive
+from diptych.errors import DataError
+
+if TYPE_CHECKING:
+    from diptych.data.report import Report
+
+_DATASETS = Path("datasets")
+_SHOWN = 20  # bad files that are listed on screen; the index has them all
+
+
+def add_data_commands(commands: Any) -> None:
+    """Add `data` and what can be done with data to the parser's commands."""
+    data = commands.add_parser("data", help="get and check data sets")
+    actions = data.add_subparsers(metavar="ACTION", required=True)
+
+    listing = actions.add_parser("list", help="the public sets known by name")
+    listing.add_argument(
+        "--root", type=Path, default=_DATASETS, metavar="DIR", help="where sets lie (default datasets)"
+    )
+    listing.set_defaults(run=_list)
+
+    get = actions.add_parser("get", help="download and unpack a set")
+    get.add_argument("name", help="a name of the list, hf:OWNER/NAME on Hugging Face, or parquet:FILE_OR_FOLDER")
+    get.add_argument("--out", type=Path, metavar="DIR", help="the set's folder (default datasets/NAME)")
+    get.add_argument(
+        "--columns", nargs=2, metavar=("A", "B"), help="of a Hugging Face set: two of images, or one and a label"
+    )
+    get.add_argument("--paired", action="store_true", help="of a Hugging Face set: a row's two images belong together")
+    get.set_defaults(run=_get)
+
+    check = actions.add_parser("check", help="decode every image and say what is wrong")
+    check.add_argument("folder", type=Path, help="a folder of images, or one with trainA trainB testA testB")
+    check.add_argument("--channels", type=positive, default=3, metavar="N", help="of each image (default 3)")
+    check.add_argument("--range", type=float, nargs=2, metavar=("LOW", "HIGH"), help="files hold numbers of this range")
+    check.add_argument("--max-pixels", type=positive, metavar="N", help="refuse larger images (default 150,000,000)")
+    check.add_argument("--again", action="store_true", help="decode also what the index knows")
+    check.set_defaults(run=_check)
+
+
+def _list(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from diptych.data.obtain import to_table
+
+    Console().print(to_table(options.root))
+    return 0
+
+
+def _get(options: argparse.Namespace) -> int:
+    from diptych.data.obtain import obtain
+
+    root = options.out or _DATASETS / options.name.split(":")[-1].rstrip("/").split("/")[-1].removesuffix(".parquet")
+    obtain(options.name, root, options.columns, options.paired)
+    print(f"{root}: ready; train with data.root={root}")
+    return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from diptych.data.report import examine_folder
+    from diptych.images import Form
+
+    words = {"channels": options.channels, "range": options.range}
+    limit = {"max_pixels": options.max_pixels} if options.max_pixels else {}
+    report = examine_folder(options.folder, Form.from_words(words | limit), options.again)
+    console = Console()
+    console.print(report.to_table())
+    _print_findings(report)
+    console.print(f"index: {report.indexes[0].path.parent}", highlight=False, soft_wrap=True)
+    return DataError.exit_code if report.problems else 0
+
+
+def _print_findings(report: "Report") -> None:
+    for remark, files in report.remarks.items():
+        print(f"notice: {count_files(files)}: {remark}")
+    for words, files in report.twins.items():
+        print(f"notice: {count_files(files)}: {words}")
+    for problem in list(report.problems.values())[:_SHOWN]:
+        print(f"error: {problem}")
+    if len(report.problems) > _SHOWN:
+        print(f"error: and {len(report.problems) - _SHOWN} more")

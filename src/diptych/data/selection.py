@@ -1,0 +1,91 @@
+"""Which files take part: the folders that a recipe names, without the files that cannot be used."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.progress import Progress
+
+from diptych.data.domain import HINT
+from diptych.data.folders import list_images, require_images
+from diptych.data.index import Index
+from diptych.data.preparation import Preparation
+from diptych.errors import DataError, UserError
+from diptych.images import Form
+
+_PATIENCE = 200  # files that are checked without a progress bar
+
+
+@dataclass
+class Selection:
+    """The files of a domain's folder, and those left out with the reasons."""
+
+    folder: Path | None
+    paths: list[Path]
+    skipped: list[tuple[str, str]]
+
+
+def find_train(root: str | None, path: str | None, letter: str) -> Path:
+    """Return the folder of training images of A or B that the recipe names."""
+    if path is not None:
+        return Path(path)
+    if root is None:
+        raise UserError("the data are not named: set data.root, or data.path_a and data.path_b")
+    return Path(root, f"train{letter.upper()}")
+
+
+def select_train(folder: Path, key: str) -> Selection:
+    """Return the training images of a folder; there must be some."""
+    return Selection(folder, require_images(folder, key), [])
+
+
+def select_test(root: str | None, train: str | None, test: str | None, letter: str) -> Selection:
+    """Return the test images, of which there may be none unless a folder was named."""
+    if test is not None:
+        return Selection(Path(test), require_images(Path(test), f"data.test_path_{letter}"), [])
+    if train is not None or root is None:
+        return Selection(None, [], [])
+    folder = Path(root, f"test{letter.upper()}")
+    return Selection(folder, list_images(folder), [])
+
+
+def examine(selection: Selection, form: Form, preparation: Preparation, skip: bool, cache: Path | None) -> None:
+    """Take out what cannot be read or is too small, or raise where such files are not to be skipped.
+
+    Files that no index knows are decoded only where they are to be skipped: then the length of an epoch depends on it.
+    """
+    if selection.folder is None:
+        return
+    index = Index(selection.folder, form, cache)
+    if skip:
+        check_with_progress(index, selection.paths)
+    problems = {}
+    for path in selection.paths if index.entries else ():
+        entry = index.entry(path) if skip else index.find(path)
+        if entry and (problem := entry.problem or preparation.find_problem(entry.height, entry.width)):
+            problems[path] = problem if entry.problem else f"{path}: {problem}"
+    if problems and not skip:
+        more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
+        raise DataError(f"{next(iter(problems.values()))}{more} ({HINT})")
+    if selection.paths and len(problems) == len(selection.paths):
+        raise DataError(f"{selection.folder}: none of its {len(problems)} images can be used; see `diptych data check`")
+    selection.skipped = [(str(path), reason) for path, reason in problems.items()]
+    selection.paths = [path for path in selection.paths if path not in problems]
+
+
+def check_with_progress(index: Index, paths: list[Path], again: bool = False) -> None:
+    """Decode what is not known yet, with a bar where that takes a while."""
+    if len(paths) < _PATIENCE:
+        index.check(paths, again=again)
+        return
+    with Progress(transient=True) as progress:
+        task = progress.add_task(f"checking {index.folder.name}", total=len(paths))
+        index.check(paths, lambda: progress.advance(task), again)
+
+
+def keep_pairs(tests: dict[str, Selection], aligned: bool) -> None:
+    """Where test images belong together, take out the partners of those that were taken out."""
+    if not aligned:
+        return
+    both = {path.stem for path in tests["a"].paths} & {path.stem for path in tests["b"].paths}
+    for selection in tests.values():
+        selection.paths = [path for path in selection.paths if path.stem in both]

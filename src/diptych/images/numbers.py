@@ -1,0 +1,101 @@
+"""Files that hold numbers: TIFF, npy and grey pictures of any depth, read and written as stored."""
+
+from pathlib import Path
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+from PIL import Image
+
+from diptych.errors import DataError
+from diptych.images.form import Form
+from diptych.images.picture import Picture
+
+Array = NDArray[np.generic]
+FIRST_FRAME = "several frames or pages: the first frame is taken"
+DECLARE = "declare their range, for instance data.range_a=[0,4095]"
+_GREY = {"L", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"}
+
+
+def to_picture(array: Array, form: Form, remarks: tuple[str, ...] = ()) -> Picture:
+    """Return an H×W×C array with its range scaled to [-1, 1]; `ValueError` says what its numbers lack."""
+    if form.range is None and array.dtype != np.uint8:
+        raise ValueError(f"it holds {array.dtype} numbers: {DECLARE}")
+    if not form.holds_numbers:  # a picture that happens to lie in an array
+        return Picture((Image.fromarray(np.ascontiguousarray(array.squeeze(2) if form.channels == 1 else array)),))
+    low, high = form.range or (0.0, 255.0)
+    numbers = array.astype(np.float32)
+    if not np.isfinite(numbers).all():
+        raise ValueError("it holds NaN or infinity")
+    outside = bool(((numbers < low) | (numbers > high)).any())
+    if outside:
+        remarks += (f"numbers outside the declared range {low:g}…{high:g}, clipped",)
+    scaled = ((numbers - low) * (2 / (high - low)) - 1).clip(-1, 1)
+    bands = tuple(Image.fromarray(scaled[..., channel].copy()) for channel in range(array.shape[2]))
+    return Picture(bands, stored=str(array.dtype), remarks=remarks)
+
+
+def read_npy(path: Path, form: Form) -> Array:
+    """Return H×W×C of a .npy file with H×W, H×W×C or C×H×W numbers."""
+    array: Array = np.load(path, mmap_mode="r", allow_pickle=False)
+    return shape(path, array, form, array.shape)
+
+
+def read_tiff(path: Path, form: Form) -> tuple[Array, tuple[str, ...]]:
+    """Return H×W×C of a TIFF, whatever its depth, and remarks; channels may lie in pages of their own."""
+    with tifffile.TiffFile(path) as file:
+        series, page = file.series[0], file.pages[0]
+        whole = series.ndim == 2 or (series.ndim == 3 and form.channels in (series.shape[0], series.shape[2]))
+        check_pixels(path, page.shape if not whole else (series.size // form.channels, 1), form)
+        array: Array = series.asarray() if whole else page.asarray()
+        remarks = () if whole else (FIRST_FRAME,)
+    return shape(path, array, form, array.shape), remarks
+
+
+def read_grey(path: Path, image: Image.Image, form: Form) -> Array:
+    """Return H×W×C of what Pillow opened, where it keeps all the numbers."""
+    if image.mode not in _GREY and is_deep(image):
+        raise DataError(f"{path}: 16-bit colour of this format cannot be read in full depth; store it as TIFF or .npy")
+    array: Array = np.asarray(image)
+    return shape(path, array, form, array.shape)
+
+
+def is_deep(image: Image.Image) -> bool:
+    """Whether the file that Pillow opened, and has not loaded yet, stores 16 bits per channel."""
+    tiles = getattr(image, "tile", None) or []
+    return any(";16" in str(tile.args) for tile in tiles)
+
+
+def shape(path: Path, array: Array, form: Form, found: tuple[int, ...]) -> Array:
+    """Return the array as H×W×C with the declared number of channels."""
+    if array.ndim == 2:
+        array = array[..., None]
+    if array.ndim == 3 and array.shape[2] != form.channels and array.shape[0] == form.channels:
+        array = np.moveaxis(array, 0, 2)
+    if array.ndim != 3 or array.shape[2] != form.channels:
+        size = "×".join(map(str, found))
+        raise DataError(
+            f"{path}: {size} numbers are not an image of {form.channels} channels; see data.channels_a and _b"
+        )
+    check_pixels(path, array.shape[:2], form)
+    if not np.issubdtype(array.dtype, np.number) or np.issubdtype(array.dtype, np.complexfloating):
+        raise DataError(f"{path}: it holds {array.dtype}, not numbers")
+    return array
+
+
+def check_pixels(path: Path, size: tuple[int, ...], form: Form) -> None:
+    """Refuse an image beyond the limit, before it is decoded."""
+    pixels = int(np.prod(size[:2], dtype=np.int64)) if size else 0
+    if pixels > form.max_pixels:
+        side = "×".join(map(str, size[1::-1]))
+        raise DataError(f"{path}: {side} pixels are more than the limit of {form.max_pixels:,}; raise max_pixels")
+
+
+def unscale(array: NDArray[np.float32], form: Form) -> Array:
+    """Return H×W×C floats in [-1, 1] as numbers of the form's range and depth."""
+    low, high = form.range or (0.0, 255.0)
+    numbers = (array.astype(np.float64) + 1) / 2 * (high - low) + low
+    kind = np.dtype(form.depth)
+    if np.issubdtype(kind, np.integer):
+        numbers = numbers.round().clip(np.iinfo(kind).min, np.iinfo(kind).max)
+    return numbers.astype(kind)
