@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from diptych.errors import UserError
-from diptych.networks import build, initialise, names
+from diptych.networks import build, build_for, initialise, names
 from diptych.networks.layers import BlurDown, BlurUp, ReflectionPad, reflect_indices
 
 GENERATORS = [
@@ -176,3 +176,10 @@ def test_unknown_initialisation_is_refused() -> None:
 def test_every_network_has_a_recipe_or_a_test() -> None:
     tested = {config["network"] for config in GENERATORS + DISCRIMINATORS}
     assert set(names()) == tested
+
+
+def test_channels_follow_from_the_data() -> None:
+    generator = build_for({"network": "ResnetGenerator", "width": 4, "blocks": 1}, in_channels=1, out_channels=5)
+    assert generator(torch.zeros(1, 1, 16, 16)).shape == (1, 5, 16, 16)
+    with pytest.raises(UserError, match=r"PixelDiscriminator\.in_channels follows from data\.channels_a"):
+        build_for({"network": "PixelDiscriminator", "in_channels": 3}, in_channels=1)

@@ -87,7 +87,10 @@ def make_method(folder: Path, settings: dict) -> CycleGAN:
         key: recognise(torch.load(folder / f"init_net_{key}.pth", weights_only=True))
         for key in ("G_A", "G_B", "D_A", "D_B")
     }
-    generator, discriminator = ({"network": recognised[key][0], **recognised[key][1]} for key in ("G_A", "D_A"))
+    generator, discriminator = (
+        {"network": name} | {key: value for key, value in arguments.items() if not key.endswith("_channels")}
+        for name, arguments, *_ in (recognised["G_A"], recognised["D_A"])
+    )
     identity = settings["lambda_identity"]
     weights = {
         "generator": {

@@ -27,6 +27,9 @@ WHOLE = [
     "trainer.limit_train_batches=1.0",
     "method.pool_size=2",
     "generator.dropout=true",  # draws from the global generator
+    "+method.augmentation._target_=diptych.data.DiffAugment",  # so does this
+    "+data.augment._target_=kornia.augmentation.ColorJiggle",
+    "+data.augment.hue=0.3",
     "trainer.deterministic=true",
     "callbacks.checkpoint.every=2",
 ]

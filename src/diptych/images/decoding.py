@@ -146,4 +146,4 @@ def _guess(path: Path) -> str:
         return "the file is empty"
     if start.startswith((b"<!doctype", b"<html", b"<svg", b"<?xml")):
         return "it looks like a web page or an SVG drawing"
-    return f"none of the formats read here: {', '.join(FORMATS)}, npy"
+    return f"none of the formats read here ({', '.join(FORMATS)}, npy), or its header is damaged"

@@ -15,7 +15,7 @@ from diptych.methods.history_pool import HistoryPool
 from diptych.methods.method import Method
 from diptych.methods.player import Extra, Images, MakeOptimizer, Player, Stateful, Terms, Weights
 from diptych.methods.schedule import Schedule
-from diptych.networks import Network, apply, build, initialise, sees_images_alone
+from diptych.networks import Network, apply, build_for, initialise, sees_images_alone
 
 RGB = {"a": 3, "b": 3}
 
@@ -46,10 +46,10 @@ class CycleGAN(Method):
                 f"method.weights.generator.identity_a and identity_b must be 0: A has {a} channels and B has {b}, "
                 "and an identity needs as many"
             )
-        self.generator_ab = build(**generator, in_channels=a, out_channels=b)
-        self.generator_ba = build(**generator, in_channels=b, out_channels=a)
-        self.discriminator_a = build(**discriminator, in_channels=a)
-        self.discriminator_b = build(**discriminator, in_channels=b)
+        self.generator_ab = build_for(generator, in_channels=a, out_channels=b)
+        self.generator_ba = build_for(generator, in_channels=b, out_channels=a)
+        self.discriminator_a = build_for(discriminator, in_channels=a)
+        self.discriminator_b = build_for(discriminator, in_channels=b)
         for network in self.children():
             initialise(network, scheme, gain)
         self.adversarial = adversarial

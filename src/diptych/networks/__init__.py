@@ -4,7 +4,7 @@ from diptych.networks.calls import apply, sees_images_alone
 from diptych.networks.initialisation import initialise
 from diptych.networks.patch_discriminator import PatchDiscriminator
 from diptych.networks.pixel_discriminator import PixelDiscriminator
-from diptych.networks.registry import Network, build, names
+from diptych.networks.registry import Network, build, build_for, names
 from diptych.networks.resnet_generator import ResnetGenerator
 from diptych.networks.unet_generator import UnetGenerator
 
@@ -16,6 +16,7 @@ __all__ = [
     "UnetGenerator",
     "apply",
     "build",
+    "build_for",
     "initialise",
     "names",
     "sees_images_alone",

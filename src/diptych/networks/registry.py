@@ -65,6 +65,13 @@ def build(network: str, **arguments: Any) -> Network:
     return cls(**validate(cls, arguments))
 
 
+def build_for(settings: Mapping[str, Any], **channels: int) -> Network:
+    """Build the network that a recipe describes for the channels that its data have."""
+    if stated := sorted(settings.keys() & channels.keys()):
+        raise UserError(f"{settings.get('network')}.{stated[0]} follows from data.channels_a and data.channels_b")
+    return build(**settings, **channels)
+
+
 def validate(cls: type[Network], arguments: Mapping[str, Any]) -> dict[str, Plain]:
     """Return the arguments when each is one the network takes, of the right type and within its bounds."""
     hints = get_type_hints(cls.__init__, include_extras=True)
