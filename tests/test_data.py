@@ -37,7 +37,9 @@ def test_an_epoch_shows_every_image_of_the_larger_domain(tiny_data: Path) -> Non
     assert sorted(index for batch in batches for _, index in batch) == list(range(5))
     loaded = list(data.train_dataloader())
     assert [batch["a"].shape for batch in loaded] == [(2, 3, 16, 16), (2, 3, 16, 16), (1, 3, 16, 16)]
-    assert all(batch[domain].abs().max() <= 1 for batch in loaded for domain in "ab")
+    assert all(batch[domain].dtype == torch.uint8 for batch in loaded for domain in "ab")
+    arrived = data.on_after_batch_transfer(loaded[0], 0)
+    assert all(arrived[domain].dtype == torch.float32 and arrived[domain].abs().max() <= 1 for domain in "ab")
 
 
 def test_batches_are_a_function_of_seed_and_iteration() -> None:

@@ -18,7 +18,7 @@ from diptych.data.preparation import Preparation
 from diptych.data.selection import Selection, examine, find_train, keep_pairs, select_test, select_train
 from diptych.data.unpaired import EpochBatches, Item, UnpairedImages, collate, mix, seed_generator
 from diptych.errors import UserError
-from diptych.images import Form, load_image, to_unit
+from diptych.images import Form, load_image, normalise, to_unit
 from diptych.images.form import MAX_PIXELS
 
 Range = Sequence[float]
@@ -175,7 +175,11 @@ class UnpairedData(LightningDataModule):
         )
 
     def on_after_batch_transfer(self, batch: Item, dataloader_idx: int) -> Item:
-        """Augment on the device, in [0, 1]; draws are a function of seed, iteration and process."""
+        """Bring images to [-1, 1] on the device, and augment them there in [0, 1].
+
+        Draws are a function of seed, iteration and process.
+        """
+        batch |= {domain: normalise(batch[domain]) for domain in "ab"}
         if self.augment is None:
             return batch
         method, rank = getattr(self.trainer, "lightning_module", None), self.trainer.global_rank if self.trainer else 0

@@ -71,7 +71,7 @@ class Preparation:
         return picture
 
     def vary(self, pixels: Tensor, random: Generator) -> Tensor:
-        """Return a random crop, perhaps flipped, in [-1, 1]."""
+        """Return a random crop, perhaps flipped, as stored: a quarter of the bytes of floats on their way."""
         height, width = pixels.shape[-2:]
         if self.crops:
             top, left = (
@@ -79,7 +79,7 @@ class Preparation:
             )
             pixels = pixels[:, top : top + self.crop_size, left : left + self.crop_size]
         flipped = torch.rand((), generator=random) < 0.5
-        return normalise(pixels.flip(-1) if self.flip and flipped else pixels)
+        return pixels.flip(-1) if self.flip and flipped else pixels
 
     def load_for_test(self, path: Path, form: Form = PICTURE) -> Tensor:
         """Return the image at crop_size × crop_size in [-1, 1], nothing at random.

@@ -28,7 +28,10 @@ def seed_generator(*numbers: int) -> Generator:
 
 
 class UnpairedImages(Dataset[Item]):
-    """Item (epoch, i) is image i mod |A| of A beside a random image of B; `notes` say what happened to files."""
+    """Item (epoch, i) is image i mod |A| of A beside a random image of B, both as stored (uint8, or floats).
+
+    `notes` say what happened to files.
+    """
 
     def __init__(self, a: Domain, b: Domain, seed: int) -> None:
         self.a, self.b = a, b

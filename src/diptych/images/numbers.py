@@ -88,9 +88,8 @@ def check_pixels(path: Path, size: tuple[int, ...], form: Form) -> None:
     pixels = int(np.prod(size[:2], dtype=np.int64)) if size else 0
     if pixels > form.max_pixels:
         side = "×".join(map(str, size[1::-1]))
-        raise DataError(
-            f"{path}: {side} pixels are more than the limit of {form.max_pixels:,}; raise data.max_pixels, or --max-pixels"
-        )
+        limit = f"the limit of {form.max_pixels:,}; raise data.max_pixels, or --max-pixels"
+        raise DataError(f"{path}: {side} pixels are more than {limit}")
 
 
 def unscale(array: NDArray[np.float32], form: Form) -> Array:

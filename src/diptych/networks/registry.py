@@ -69,7 +69,8 @@ def build_for(settings: Mapping[str, Any], **channels: int) -> Network:
     """Build the network that a recipe describes for the channels that its data have."""
     if stated := sorted(settings.keys() & channels.keys()):
         raise UserError(f"{settings.get('network')}.{stated[0]} follows from data.channels_a and data.channels_b")
-    return build(**settings, **channels)
+    arguments: dict[str, Any] = {**settings, **channels}
+    return build(**arguments)
 
 
 def validate(cls: type[Network], arguments: Mapping[str, Any]) -> dict[str, Plain]:
