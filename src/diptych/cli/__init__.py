@@ -139,7 +139,3 @@ def _describe(options: argparse.Namespace) -> int:
     for name, value in translator.notes.items():
         print(f"{name}: {value}")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
