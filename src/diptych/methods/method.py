@@ -62,6 +62,12 @@ class Method(LightningModule):
     def translators(self) -> dict[str, Network]:
         """The networks handed to users, by direction: `ab`, `ba` or both."""
 
+    def compile_networks(self) -> None:
+        """Let each network be compiled at its first call; names and weights stay as they are."""
+        for network in self.children():
+            if isinstance(network, Network):
+                network.compile()
+
     def discriminators(self) -> dict[str, nn.Module]:
         """Return the networks that judge images, by the domain they judge."""
         return {}
