@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
 
 from diptych.cli import main
 from diptych.images import read_tensor
+from diptych.inference.evaluation import find_evaluation_data
 from diptych.networks import build, initialise
 from diptych.translator import Translator, load_translator
 
@@ -46,6 +48,36 @@ def test_folders_keep_names_and_sizes(bundle: Path, tmp_path: Path, capsys: pyte
     expected = translator(read_tensor(inputs / "a.png")[None])[0]
     assert (read_tensor(out / "a.png") - expected).abs().max() <= 1 / 127
     assert "4 of 4 images translated" in capsys.readouterr().out
+
+
+def test_transparency_can_be_put_back(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    alpha = Image.linear_gradient("L").resize((24, 24))
+    image = Image.merge("RGBA", (*Image.new("RGB", (24, 24), "red").split(), alpha))
+    inputs = tmp_path / "in"
+    inputs.mkdir()
+    image.save(inputs / "shape.png")
+    Image.new("P", (24, 24)).save(inputs / "hole.gif", transparency=0)
+    Image.new("RGB", (24, 24)).save(inputs / "plain.jpg")
+    for flags, modes in (([], {"RGB"}), (["--keep-alpha"], {"RGBA"})):
+        out = tmp_path / "-".join(["out", *flags])
+        assert main(["translate", str(inputs), "--translator", str(bundle), "--out", str(out), *flags]) == 0
+        with Image.open(out / "shape.png") as written:
+            assert {written.mode} == modes
+            if flags:
+                assert written.getchannel("A").tobytes() == alpha.tobytes()
+    assert sorted(path.name for path in out.iterdir()) == ["hole.gif.png", "plain.jpg", "shape.png"]
+    with Image.open(out / "hole.gif.png") as written:
+        assert written.getchannel("A").getextrema() == (0, 0)
+
+
+def test_large_images_are_refused_by_the_limit(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.new("L", (64, 64)).save(tmp_path / "x.png")
+    arguments = ["translate", str(tmp_path / "x.png"), "--translator", str(bundle), "--out", str(tmp_path / "out")]
+    assert main([*arguments, "--max-pixels", "4000"]) == 4
+    assert "64×64 pixels are more than the limit of 4,000" in capsys.readouterr().err
+    assert main(arguments) == 0
 
 
 def test_real_emoji_through_the_original_codes_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -128,6 +160,23 @@ def test_describe_says_what_a_file_is(bundle: Path, capsys: pytest.CaptureFixtur
     assert "UnetGenerator of the original code: depth 7, width 4, instance norm" in capsys.readouterr().out
     assert main(["describe", str(PARITY / "patchgan_n3_instance.pth")]) == 5
     assert "judges images" in capsys.readouterr().err
+
+
+def test_evaluation_prepares_images_as_training_did(tmp_path: Path) -> None:
+    picture = Image.new("RGB", (64, 32), "white")
+    picture.paste("black", (24, 8, 40, 24))  # the centre 16×16
+    for folder in ("testA", "testB"):
+        (tmp_path / folder).mkdir()
+        picture.save(tmp_path / folder / "x.png")
+    network = build("ResnetGenerator", width=1, blocks=1)
+
+    def load(**notes: object) -> Tensor:
+        data = find_evaluation_data(Translator(network, {"size": 16, **notes}), tmp_path)
+        return data.load("a", data.test["a"])
+
+    assert load(preset="crop").max() == -1
+    assert load(preset="scale_width_and_crop", load_size=32).max() == 1  # twice as much is seen
+    assert load().shape == (1, 3, 16, 16)
 
 
 def test_evaluate_prints_and_saves(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

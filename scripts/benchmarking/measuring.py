@@ -59,9 +59,14 @@ def show(title: str, unit: str, measurements: Sequence[Measurement]) -> None:
     for each in measurements:
         ratios = each.compare(measurements[0])
         spread = f"{ratios[0]:.2f} … {ratios[-1]:.2f}"
-        cells = [f"{each.facts[name]:.3g}" if name in each.facts else "" for name in facts]
-        table.add_row(each.name, f"{each.median:.3g}", f"{statistics.median(ratios):.2f}", spread, *cells)
+        cells = [format_number(each.facts[name]) if name in each.facts else "" for name in facts]
+        table.add_row(each.name, format_number(each.median), f"{statistics.median(ratios):.2f}", spread, *cells)
     Console().print(table)
+
+
+def format_number(value: float) -> str:
+    """Return three digits, never as a power of ten."""
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
 def save(path: Path, settings: Mapping[str, object], measurements: Sequence[Measurement]) -> None:
