@@ -7,9 +7,12 @@ python scripts/benchmark.py load --workers 2 --json load.json
 import argparse
 from pathlib import Path
 
+from benchmarking.importing import benchmark_import
 from benchmarking.loading import benchmark_load
 from benchmarking.measuring import save, show
 from benchmarking.training import benchmark_train
+from benchmarking.translating import benchmark_translate
+from diptych.inference import ENGINES, PRECISIONS
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -28,6 +31,20 @@ def make_parser() -> argparse.ArgumentParser:
     train.add_argument("--compile", action="store_true", help="measure compiled networks too")
     train.set_defaults(run=benchmark_train, unit="steps/s")
 
+    translate = commands.add_parser("translate", help="a folder of JPEGs to files, against a plain loop")
+    translate.add_argument("--size", type=int, default=256)
+    translate.add_argument("--batch", type=int, default=4)
+    translate.add_argument("--width", type=int, default=64)
+    translate.add_argument("--blocks", type=int, default=9)
+    translate.add_argument("--count", type=int, default=16, help="JPEGs (default 16)")
+    translate.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    translate.add_argument("--engines", nargs="+", default=["torch", "onnx", "openvino"], choices=ENGINES[1:])
+    translate.add_argument("--precisions", nargs="+", default=["fp32"], choices=PRECISIONS)
+    translate.set_defaults(run=benchmark_translate, unit="images/s")
+
+    door = commands.add_parser("import", help="how soon commands answer")
+    door.set_defaults(run=benchmark_import, unit="starts/s")
+
     load = commands.add_parser("load", help="decoding, resizing and cropping JPEGs")
     load.add_argument("--size", type=int, default=1024, help="of the JPEGs (default 1024)")
     load.add_argument("--load-size", type=int, default=286)
@@ -37,7 +54,7 @@ def make_parser() -> argparse.ArgumentParser:
     load.add_argument("--workers", type=int, default=0)
     load.set_defaults(run=benchmark_load, unit="images/s")
 
-    for command in (train, load):
+    for command in (train, translate, door, load):
         command.add_argument("--rounds", type=int, default=5)
         command.add_argument("--json", type=Path, metavar="FILE")
     return parser

@@ -51,6 +51,8 @@ def _make_parser() -> argparse.ArgumentParser:
     translate.add_argument(
         "--max-pixels", type=positive, metavar="N", help="refuse larger images (default 150,000,000)"
     )
+    translate.add_argument("--engine", default="auto", help="auto, torch, compile, onnx, openvino (default auto)")
+    translate.add_argument("--precision", default="fp32", help="fp32 or bf16 (default fp32)")
     translate.set_defaults(run=_translate)
 
     evaluate = commands.add_parser("evaluate", help="measure a translator on a test set")
@@ -59,6 +61,11 @@ def _make_parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--out", type=Path, default=Path("evaluation.json"), metavar="FILE", help="JSON to write")
     evaluate.add_argument("--size", type=positive, metavar="N", help="side of the images (default: as trained)")
     evaluate.set_defaults(run=_evaluate)
+
+    export = commands.add_parser("export", help="write a translator as ONNX, for other programs")
+    _add_translator(export)
+    export.add_argument("--out", type=Path, required=True, metavar="FILE", help="the .onnx file to write")
+    export.set_defaults(run=_export)
 
     describe = commands.add_parser("describe", help="say what a file is")
     describe.add_argument("file", type=Path, help=_FILE_HELP)
@@ -79,13 +86,15 @@ def _translate(options: argparse.Namespace) -> int:
     from rich.progress import Progress
 
     from diptych.images.form import MAX_PIXELS
-    from diptych.inference import choose_device, plan, translate_files
+    from diptych.inference import choose_device, choose_engine, plan, translate_files
     from diptych.translator import load_translator
 
     translator = load_translator(options.translator, options.direction)
     translator.network.to(choose_device(options.device))
     jobs = plan(options.input, options.out, translator.output, options.keep_alpha)
     print(translator.notes.get("recognised") or translator.title, flush=True)
+    engine = choose_engine(translator, options.engine, options.precision, len(jobs))
+    print(f"engine: {engine.name}", flush=True)
     with Progress() as progress:
         task = progress.add_task("translating", total=len(jobs))
         outcome = translate_files(
@@ -96,6 +105,7 @@ def _translate(options: argparse.Namespace) -> int:
             advance=lambda job: progress.advance(task),
             keep_alpha=options.keep_alpha,
             max_pixels=options.max_pixels or MAX_PIXELS,
+            engine=engine,
         )
     for remark, files in outcome.remarks.items():
         print(f"notice: {count_files(files)}: {remark}", file=sys.stderr)
@@ -123,6 +133,17 @@ def _evaluate(options: argparse.Namespace) -> int:
     except OSError as error:
         raise MachineError(f"{options.out}: cannot be written ({error.strerror})") from None
     print(f"saved in {options.out}")
+    return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    from diptych.inference import export
+    from diptych.translator import load_translator
+
+    translator = load_translator(options.translator, options.direction)
+    export(translator, options.out)
+    stride, channels = translator.network.stride, translator.input.channels
+    print(f"{options.out}: takes images×{channels}×H×W in [-1, 1], H and W multiples of {stride}")
     return 0
 
 

@@ -179,15 +179,16 @@ class UnpairedData(LightningDataModule):
 
         Draws are a function of seed, iteration and process.
         """
-        batch |= {domain: normalise(batch[domain]) for domain in "ab"}
+        method, rank = getattr(self.trainer, "lightning_module", None), self.trainer.global_rank if self.trainer else 0
+        dtype = getattr(method, "dtype", torch.float32)  # float64 under precision 64-true
+        batch |= {domain: normalise(batch[domain]).to(dtype) for domain in "ab"}
         if self.augment is None:
             return batch
-        method, rank = getattr(self.trainer, "lightning_module", None), self.trainer.global_rank if self.trainer else 0
         for number, domain in enumerate("ab"):
             devices = [batch[domain].device] if batch[domain].is_cuda else []
             with torch.random.fork_rng(devices), torch.no_grad():
                 torch.manual_seed(mix(self.seed, getattr(method, "iteration", 0), rank, number))
-                batch[domain] = self.augment(to_unit(batch[domain])).clamp(0, 1).mul(2).sub(1)
+                batch[domain] = self.augment(to_unit(batch[domain])).clamp(0, 1).mul(2).sub(1).to(dtype)
         return batch
 
     def find_batch(self, iteration: int) -> list[Path]:

@@ -2,15 +2,20 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import torch
+from PIL.Image import Image
+from torch import Tensor
 
 from diptych.data import list_images
 from diptych.errors import DataError, UserError
 from diptych.images import PICTURE, Form, Picture, choose_suffix, load_image, normalise, write_image
 from diptych.images.form import MAX_PIXELS
+from diptych.inference.pipeline import Behind, look_ahead
 from diptych.translator import Translator
 
 
@@ -68,36 +73,55 @@ def translate_files(
     advance: Callable[[Job], None] = lambda job: None,
     keep_alpha: bool = False,
     max_pixels: int = MAX_PIXELS,
+    engine: Callable[[Tensor], Tensor] | None = None,
 ) -> Outcome:
     """Translate every job; images that cannot be read are named in the outcome, the others are written all the same.
 
     With `size` the shorter side is brought to that many pixels first and the result keeps that size; with
-    `keep_alpha` the transparency that an image had is put back on its translation.
+    `keep_alpha` the transparency that an image had is put back on its translation. Reading and writing go on beside
+    the network, which `engine` runs, or torch.
     """
     outcome = Outcome()
     form = replace(translator.input, max_pixels=max_pixels)
-    for batch in _batch(_read(jobs, form, size, outcome, advance), batch_size):
-        outputs = translator(normalise(torch.stack([picture.to_tensor() for _, picture in batch])))
-        for (job, picture), image in zip(batch, outputs, strict=True):
-            write_image(image, job.target, translator.output, picture.alpha if keep_alpha else None)
-            advance(job)
+    run = engine or translator
+    with ThreadPoolExecutor() as threads:
+        writing = Behind(threads, depth=4 * batch_size)
+        readings = look_ahead(threads, lambda job: (job, _read(job, form, size)), jobs, depth=2 * batch_size)
+        for batch in _batch(_sort_out(readings, outcome, advance), batch_size):
+            outputs = run(normalise(torch.stack([picture.to_tensor() for _, picture in batch])))
+            for (job, picture), image in zip(batch, outputs, strict=True):
+                alpha = picture.alpha if keep_alpha else None
+                writing.do(partial(_write, image, job, translator.output, alpha, advance))
+        writing.finish()
     return outcome
 
 
-def _read(
-    jobs: Iterable[Job], form: Form, size: int | None, outcome: Outcome, advance: Callable[[Job], None]
+def _read(job: Job, form: Form, size: int | None) -> Picture | DataError:
+    """Return the job's picture, or what is wrong with it."""
+    try:
+        picture = load_image(job.source, form)
+    except DataError as error:
+        return error
+    return picture.scale_shorter_side(size) if size else picture
+
+
+def _write(image: Tensor, job: Job, form: Form, alpha: Image | None, advance: Callable[[Job], None]) -> None:
+    write_image(image, job.target, form, alpha)
+    advance(job)
+
+
+def _sort_out(
+    readings: Iterable[tuple[Job, Picture | DataError]], outcome: Outcome, advance: Callable[[Job], None]
 ) -> Iterator[tuple[Job, Picture]]:
-    """Yield each job's picture, in order; note down those that cannot be read."""
-    for job in jobs:
-        try:
-            picture = load_image(job.source, form)
-        except DataError as error:
-            outcome.failures.append(str(error))
+    """Yield what could be read, in order; note down the rest, and the remarks."""
+    for job, picture in readings:
+        if isinstance(picture, DataError):
+            outcome.failures.append(str(picture))
             advance(job)
             continue
         for remark in picture.remarks:
             outcome.remarks.setdefault(remark, []).append(job.source)
-        yield job, picture.scale_shorter_side(size) if size else picture
+        yield job, picture
 
 
 def _batch(items: Iterable[tuple[Job, Picture]], batch_size: int) -> Iterator[list[tuple[Job, Picture]]]:

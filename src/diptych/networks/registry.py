@@ -35,6 +35,10 @@ class Network(nn.Module):
     arguments: dict[str, Plain]
     translates = False
     """Whether its output is an image."""
+    stride = 1
+    """What the sides of images are brought to a multiple of."""
+    smallest = 1
+    """What the sides of images are brought to at least."""
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)

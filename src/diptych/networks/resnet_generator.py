@@ -44,6 +44,7 @@ class ResnetGenerator(Network):
 
     translates = True
     stride = 2**_HALVINGS
+    smallest = 2 * stride  # the trunk's reflection padding needs at least two pixels a side
 
     def __init__(
         self,
@@ -80,8 +81,7 @@ class ResnetGenerator(Network):
     def forward(self, x: Tensor) -> Tensor:
         """Map N×C×H×W to N×C'×H×W for any H and W."""
         height, width = x.shape[-2:]
-        # The trunk's reflection padding needs at least two pixels a side.
-        padded = pad_to_multiple(x, self.stride, minimum=2 * self.stride)
+        padded = pad_to_multiple(x, self.stride, self.smallest)
         result = self.model(padded)[..., :height, :width]
         return (x + 2 * result).clamp(-1, 1) if self.residual else result
 

@@ -59,7 +59,7 @@ class UnetGenerator(Network):
         spectral_norm: bool = False,
     ) -> None:
         super().__init__()
-        self.stride = 2**depth
+        self.stride = self.smallest = 2**depth
         widths = [width * min(2**level, 8) for level in range(depth)]
         inner: UnetBlock | None = None
         for level in reversed(range(1, depth)):
@@ -73,7 +73,7 @@ class UnetGenerator(Network):
     def forward(self, x: Tensor) -> Tensor:
         """Map N×C×H×W to N×C'×H×W for any H and W."""
         height, width = x.shape[-2:]
-        padded = pad_to_multiple(x, self.stride, minimum=self.stride)
+        padded = pad_to_multiple(x, self.stride, self.smallest)
         return self.model(padded)[..., :height, :width]
 
 
