@@ -5,15 +5,16 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors come up to here, where they become one line
 
 import hydra
-import torch
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, OverrideParseException
@@ -21,13 +22,7 @@ from hydra.types import RunMode
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pytorch_lightning import Trainer, seed_everything
 
-from diptych.callbacks.checkpoint_files import clear_leftovers
-from diptych.callbacks.machine import choose_precision, is_wandb_offline, name_wandb_run, start_loggers
-from diptych.callbacks.resume import choose_checkpoint
-from diptych.callbacks.run_lock import lock_run
-from diptych.data.text_files import write_text
 from diptych.errors import UserError
 
 ALLOWED = ("diptych", "torch.optim", "torch.nn", "torchvision.transforms", "kornia", "pytorch_lightning")
@@ -36,9 +31,15 @@ CONF = Path(__file__).resolve().parent / "conf"
 PATHS = {f"data.{key}" for key in ("root", "path_a", "path_b", "test_path_a", "test_path_b", "cache_dir", "download")}
 PATHS |= {"run_dir", "resume"}
 
-OmegaConf.register_new_resolver("lightning_precision", choose_precision, replace=True)
-OmegaConf.register_new_resolver("wandb_offline", is_wandb_offline, replace=True)
-OmegaConf.register_new_resolver("wandb_run", name_wandb_run, replace=True)
+
+def resolve_with(name: str) -> Callable[..., Any]:
+    """Return a function of `callbacks.machine` that is imported when it is called: help must not wait for torch."""
+    return lambda *arguments: getattr(import_module("diptych.callbacks.machine"), name)(*arguments)
+
+
+OmegaConf.register_new_resolver("lightning_precision", resolve_with("choose_precision"), replace=True)
+OmegaConf.register_new_resolver("wandb_offline", resolve_with("is_wandb_offline"), replace=True)
+OmegaConf.register_new_resolver("wandb_run", resolve_with("name_wandb_run"), replace=True)
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")
@@ -53,6 +54,15 @@ def main(config: DictConfig) -> None:
 
 def fit(config: DictConfig) -> None:
     """Build the parts, the data first so that missing images are noticed at once, and train."""
+    import torch  # here, and what needs it too, because `--help` must not wait for them
+    from pytorch_lightning import seed_everything
+
+    from diptych.callbacks.checkpoint_files import clear_leftovers
+    from diptych.callbacks.machine import choose_layout, require_compiler, start_loggers
+    from diptych.callbacks.resume import choose_checkpoint
+    from diptych.callbacks.run_lock import lock_run
+    from diptych.data.text_files import write_text
+
     refuse_foreign_targets(config)
     seed_everything(config.seed, workers=True, verbose=False)
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # the run's own progress says what matters
@@ -65,6 +75,11 @@ def fit(config: DictConfig) -> None:
     with lock_run(Path(config.run_dir)):
         clear_leftovers(Path(config.run_dir, "checkpoints"))
         method = instantiate(config.method, channels=data.channels, _convert_="all")
+        method.lay_out(choose_layout(config.channels_last, config.trainer.accelerator))
+        if config.compile:
+            require_compiler()
+            method.compile_networks(dynamic=None if data.preparation.crops else True)
+            print("compile=true: the first batches take minutes, those after them are quicker", flush=True)
         method.recipe = dict(OmegaConf.to_container(config, resolve=True), data_fingerprint=data.fingerprint)  # type: ignore[arg-type]
         resumption = choose_checkpoint(Path(config.run_dir), config.resume)
         changes = resumption.check_changes(method.recipe, config.resume_changes == "allow")
@@ -73,7 +88,7 @@ def fit(config: DictConfig) -> None:
             return
         parts = {kind: list(instantiate(config[kind], _convert_="all").values()) for kind in ("callbacks", "logger")}
         epochs = method.schedule.total_epochs
-        trainer: Trainer = instantiate(config.trainer, max_epochs=epochs, **parts, _convert_="all")
+        trainer = instantiate(config.trainer, max_epochs=epochs, **parts, _convert_="all")
         if trainer.is_global_zero:
             for remark in (*resumption.remarks, *changes):
                 print(remark)

@@ -6,10 +6,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from test_train import ROOT, make_overrides, read_rows, run, run_apart
 
-from diptych.callbacks.machine import choose_precision, is_wandb_offline, start_loggers
-from diptych.errors import UserError
+from diptych.callbacks.machine import (
+    choose_layout,
+    choose_precision,
+    is_wandb_offline,
+    require_compiler,
+    start_loggers,
+)
+from diptych.errors import MachineError, UserError
 
 
 class Refusal(http.server.BaseHTTPRequestHandler):
@@ -97,3 +104,19 @@ def test_precision_words() -> None:
     with pytest.raises(UserError, match="'fp16' is not one of auto, fp32, bf16"):
         choose_precision("fp16")
     assert (ROOT / "conf" / "logger" / "wandb.yaml").is_file()
+
+
+def test_the_layout_is_chosen_by_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert choose_layout("auto", "cpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert not choose_layout("auto", "auto")
+    assert choose_layout(True, "gpu")
+    with pytest.raises(UserError, match="channels_last = 'first' is not one of auto"):
+        choose_layout("first", "cpu")
+
+
+def test_compiling_without_a_compiler_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(MachineError, match=r"compile=true needs a C\+\+ compiler"):
+        require_compiler()

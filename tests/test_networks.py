@@ -1,12 +1,14 @@
 """Networks: shapes for any size, parameter counts of the published ones, arguments checked."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
 
 from diptych.errors import UserError
 from diptych.networks import build, build_for, initialise, names
-from diptych.networks.layers import BlurDown, BlurUp, ReflectionPad, reflect_indices
+from diptych.networks.layers import BlurDown, BlurUp, ReflectionPad, make_norm, reflect_indices
 
 GENERATORS = [
     {"network": "ResnetGenerator", "width": 2, "blocks": 1},
@@ -183,3 +185,31 @@ def test_channels_follow_from_the_data() -> None:
     assert generator(torch.zeros(1, 1, 16, 16)).shape == (1, 5, 16, 16)
     with pytest.raises(UserError, match=r"PixelDiscriminator\.in_channels follows from data\.channels_a"):
         build_for({"network": "PixelDiscriminator", "in_channels": 3}, in_channels=1)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_instance_norm_leaves_the_layout_alone(count: int) -> None:
+    torch.manual_seed(0)
+    plain = (torch.randn(count, 5, 9, 7) * 3 + 2).requires_grad_()
+    last = plain.detach().contiguous(memory_format=torch.channels_last).requires_grad_()
+    norm, gradient = make_norm("instance", 5), torch.randn(count, 5, 9, 7)
+    one, other = torch.nn.functional.instance_norm(plain), norm(last)
+    assert other.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(one, other)
+    one.backward(gradient)
+    other.backward(gradient)
+    torch.testing.assert_close(plain.grad, last.grad)
+
+
+@pytest.mark.parametrize("network", ["ResnetGenerator", "UnetGenerator", "PatchDiscriminator"])
+def test_the_layout_changes_nothing_but_rounding(network: str) -> None:
+    torch.manual_seed(0)
+    plain = build(network, **({"width": 4} | ({"depth": 3} if network == "UnetGenerator" else {}))).double()
+    last = copy.deepcopy(plain).to(memory_format=torch.channels_last)
+    images = torch.rand(2, 3, 32, 24, dtype=torch.float64)
+    results = [one(images) for one in (plain, last)]
+    torch.testing.assert_close(*results)
+    for result in results:
+        result.square().sum().backward()
+    for (name, one), other in zip(plain.named_parameters(), last.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, other.grad, msg=lambda text, name=name: f"{name}: {text}")

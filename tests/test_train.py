@@ -24,6 +24,7 @@ PARTS = [f"{group}={path.stem}" for group in GROUPS for path in sorted((CONF / g
 SWITCHES = [
     "precision=bf16",
     "precision=auto",
+    "channels_last=false",
     "generator.norm=batch generator.dropout=true ~callbacks.ema",
     "generator.upsampling=antialias generator.downsampling=antialias discriminator.spectral_norm=true",
     "method.adversarial._target_=diptych.losses.Hinge method.scheme=orthogonal data.swap=true",

@@ -2,6 +2,7 @@
 
 import netrc
 import os
+import shutil
 import socket
 import uuid
 from pathlib import Path
@@ -11,7 +12,7 @@ from urllib.parse import SplitResult, urlsplit
 import torch
 from pytorch_lightning.loggers import Logger
 
-from diptych.errors import UserError
+from diptych.errors import MachineError, UserError
 
 _PATIENCE = 3.0  # seconds to wait for a logging service
 _PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
@@ -31,6 +32,19 @@ def _computes_bf16() -> bool:
         return torch.cuda.is_bf16_supported(including_emulation=False)
     probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(getattr(torch.cpu, probe, lambda: False)() for probe in probes)
+
+
+def choose_layout(word: bool | str, accelerator: str) -> bool:
+    """Return whether to train with channels last: what is said, or with `auto` where it was measured to be quicker."""
+    if word not in (True, False, "auto"):
+        raise UserError(f"channels_last = {word!r} is not one of auto, true, false")
+    return bool(word) if word != "auto" else accelerator == "cpu" or not torch.cuda.is_available()
+
+
+def require_compiler() -> None:
+    """Raise `MachineError` where networks cannot be compiled, rather than minutes later."""
+    if not torch.cuda.is_available() and shutil.which(os.environ.get("CXX", "g++")) is None:
+        raise MachineError("compile=true needs a C++ compiler, and g++ is not found; install it, name another in CXX")
 
 
 def is_wandb_offline() -> bool:

@@ -62,11 +62,17 @@ class Method(LightningModule):
     def translators(self) -> dict[str, Network]:
         """The networks handed to users, by direction: `ab`, `ba` or both."""
 
-    def compile_networks(self) -> None:
-        """Let each network be compiled at its first call; names and weights stay as they are."""
+    def compile_networks(self, dynamic: bool | None = None) -> None:
+        """Let each network be compiled at its first call; `dynamic` where images are of many sizes."""
         for network in self.children():
             if isinstance(network, Network):
-                network.compile()
+                network.compile(dynamic=dynamic)
+
+    def lay_out(self, channels_last: bool) -> None:
+        """Keep the networks' weights, and with them all images between layers, channels last or not."""
+        for network in self.children():
+            if isinstance(network, Network):
+                network.to(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
 
     def discriminators(self) -> dict[str, nn.Module]:
         """Return the networks that judge images, by the domain they judge."""

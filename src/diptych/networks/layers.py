@@ -9,8 +9,21 @@ from torch.nn.utils.parametrizations import spectral_norm
 def make_norm(kind: str, channels: int) -> nn.Module:
     """Return a norm layer; instance norm has neither parameters nor running statistics (Zhu 2017)."""
     if kind == "instance":
-        return nn.InstanceNorm2d(channels, affine=False, track_running_stats=False)
+        return InstanceNorm(channels, affine=False, track_running_stats=False)
     return nn.BatchNorm2d(channels) if kind == "batch" else nn.Identity()
+
+
+class InstanceNorm(nn.InstanceNorm2d):
+    """Instance norm that leaves channels-last images as they lie; PyTorch's own lays them out anew, twice a layer.
+
+    The norm of one image over its positions is a batch norm of one image, which has a kernel for this layout.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.is_contiguous() or not x.is_contiguous(memory_format=torch.channels_last):
+            return super().forward(x)
+        alone = [F.batch_norm(image, None, None, training=True, eps=self.eps) for image in x.split(1)]
+        return alone[0] if len(alone) == 1 else torch.cat(alone)
 
 
 def uses_bias(norm: str) -> bool:
