@@ -1,6 +1,7 @@
 """A folder of JPEGs to a folder of JPEGs: the plain loop, and `diptych translate` with each engine."""
 
 import argparse
+import copy
 import shutil
 import tempfile
 import time
@@ -69,7 +70,7 @@ def benchmark_translate(options: argparse.Namespace) -> list[Measurement]:
                 if not is_installed(word) or (word, precision) == ("onnx", "bf16"):
                     continue
                 try:
-                    engine = choose_engine(Translator(network), word, precision, options.count)
+                    engine = choose_engine(Translator(copy.deepcopy(network)), word, precision, options.count)
                 except MachineError as error:
                     print(f"left out: {error}")
                     continue
