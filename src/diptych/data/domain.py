@@ -39,10 +39,9 @@ class Domain:
     @property
     def words(self) -> str:
         """What, besides the file, the prepared pixels depend on."""
-        preparation = self.preparation
+        preparation, form = self.preparation, self.form
         sizes = (preparation.load_size, preparation.crop_size) if preparation.preset != "none" else ()
-        form = self.form.describe()
-        return f"{preparation.preset} {sizes} {[form[key] for key in ('channels', 'range', 'background')]}"
+        return f"{preparation.preset} {sizes} {preparation.min_size} {form.channels} {form.range} {form.background}"
 
     def load(self, index: int, notes: Notes) -> Tensor:
         """Return image number `index`, C×H×W as stored, and note down what was remarkable."""

@@ -15,7 +15,7 @@ from diptych.data.domain import Domain
 from diptych.data.folders import find_cache
 from diptych.data.obtain import obtain
 from diptych.data.preparation import Preparation
-from diptych.data.selection import Selection, examine, find_train, keep_pairs, select_test, select_train
+from diptych.data.selection import Selection, examine, keep_pairs, select_test, select_train
 from diptych.data.unpaired import EpochBatches, Item, UnpairedImages, collate, mix, seed_generator
 from diptych.errors import UserError
 from diptych.images import Form, load_image, normalise, to_unit
@@ -67,11 +67,10 @@ class UnpairedData(LightningDataModule):
         super().__init__()
         if batch_size < 1 or workers < 0 or (epoch_size is not None and epoch_size < 1):
             raise UserError("data.batch_size and data.epoch_size must be at least 1 and data.workers at least 0")
-        for key, value, known in (("on_error", on_error, ("raise", "skip")), ("cache", cache, (True, False, "auto"))):
-            if value not in known:
-                raise UserError(f"data.{key} = {value} must be one of {', '.join(map(str, known))}")
         if len(domains) != 2:
             raise UserError(f"domains = {list(domains)} must be two names")
+        _require_choice("on_error", on_error, ("raise", "skip"))
+        _require_choice("cache", cache, (True, False, "auto"))
         self.preparation = Preparation(load_size, crop_size, flip, preset, min_size)
         self.batch_size, self.workers, self.seed = batch_size, workers, seed
         self.epoch_size, self.drop_last = epoch_size, drop_last
@@ -79,33 +78,27 @@ class UnpairedData(LightningDataModule):
         self.cache_root = Path(cache_dir) if cache_dir else find_cache()
         self.augment = augment
         self.on_error = on_error
-        self._cache: PixelCache | None = None
         if root is not None and download is not None:
             obtain(download, Path(root))
         folders = dict(zip("ab", "ba" if swap else "ab", strict=True))
         paths, tests = {"a": path_a, "b": path_b}, {"a": test_path_a, "b": test_path_b}
-        words = {
-            "a": {"channels": channels_a, "range": range_a},
-            "b": {"channels": channels_b, "range": range_b},
+        common = {"background": background, "max_pixels": max_pixels}
+        forms = {
+            "a": Form.from_words({"channels": channels_a, "range": range_a} | common),
+            "b": Form.from_words({"channels": channels_b, "range": range_b} | common),
         }
+        self.forms = {domain: forms[folder] for domain, folder in folders.items()}
         self.names = {domain: domains["ab".index(folder)] for domain, folder in folders.items()}
-        self.forms: dict[str, Form] = {}
-        train: dict[str, Selection] = {}
-        test: dict[str, Selection] = {}
-        for domain, folder in folders.items():
-            form = Form.from_words(words[folder] | {"background": background, "max_pixels": max_pixels})
-            self.forms[domain] = form
-            key = f"data.path_{folder}" if paths[folder] else "data.root"
-            train[domain] = select_train(find_train(root, paths[folder], folder), key)
-            test[domain] = select_test(root, paths[folder], tests[folder], folder)
+        train = {domain: select_train(root, paths[folder], folder) for domain, folder in folders.items()}
+        test = {domain: select_test(root, paths[folder], tests[folder], folder) for domain, folder in folders.items()}
         self._choose(train, test)
 
     def _choose(self, train: dict[str, Selection], test: dict[str, Selection]) -> None:
         """Take the files that can be used, and learn the depth of those that hold numbers."""
         aligned = _are_aligned(test["a"].paths, test["b"].paths)
         for domain, form in self.forms.items():
-            for selection in (train[domain], test[domain]):
-                examine(selection, form, self.preparation, self.on_error == "skip", self.cache_root)
+            for selection, find_problem in ((train[domain], self.preparation.find_problem), (test[domain], None)):
+                examine(selection, form, self.on_error == "skip", self.cache_root, find_problem)
         keep_pairs(test, aligned)
         self.train_paths = {domain: selection.paths for domain, selection in train.items()}
         self.test_paths = {domain: selection.paths for domain, selection in test.items()}
@@ -226,6 +219,11 @@ class UnpairedData(LightningDataModule):
         """Return the other domain's test images of the same places, for an aligned test set."""
         partners = dict(zip(self.test_paths[domain], self.test_paths["ba"["ab".index(domain)]], strict=True))
         return [partners[path] for path in paths]
+
+
+def _require_choice(key: str, value: object, known: tuple[object, ...]) -> None:
+    if value not in known:
+        raise UserError(f"data.{key} = {value} must be one of {', '.join(map(str, known))}")
 
 
 def _are_aligned(one: list[Path], other: list[Path]) -> bool:

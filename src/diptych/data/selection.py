@@ -1,5 +1,6 @@
 """Which files take part: the folders that a recipe names, without the files that cannot be used."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +9,6 @@ from rich.progress import Progress
 from diptych.data.domain import HINT
 from diptych.data.folders import list_images, require_images
 from diptych.data.index import Index
-from diptych.data.preparation import Preparation
 from diptych.errors import DataError, UserError
 from diptych.images import Form
 
@@ -24,17 +24,14 @@ class Selection:
     skipped: list[tuple[str, str]]
 
 
-def find_train(root: str | None, path: str | None, letter: str) -> Path:
-    """Return the folder of training images of A or B that the recipe names."""
+def select_train(root: str | None, path: str | None, letter: str) -> Selection:
+    """Return the training images of A or B that the recipe names; there must be some."""
     if path is not None:
-        return Path(path)
-    if root is None:
+        folder, key = Path(path), f"data.path_{letter}"
+    elif root is not None:
+        folder, key = Path(root, f"train{letter.upper()}"), "data.root"
+    else:
         raise UserError("the data are not named: set data.root, or data.path_a and data.path_b")
-    return Path(root, f"train{letter.upper()}")
-
-
-def select_train(folder: Path, key: str) -> Selection:
-    """Return the training images of a folder; there must be some."""
     return Selection(folder, require_images(folder, key), [])
 
 
@@ -48,8 +45,14 @@ def select_test(root: str | None, train: str | None, test: str | None, letter: s
     return Selection(folder, list_images(folder), [])
 
 
-def examine(selection: Selection, form: Form, preparation: Preparation, skip: bool, cache: Path | None) -> None:
-    """Take out what cannot be read or is too small, or raise where such files are not to be skipped.
+def examine(
+    selection: Selection,
+    form: Form,
+    skip: bool,
+    cache: Path | None,
+    find_problem: Callable[[int, int], str] | None = None,
+) -> None:
+    """Take out what cannot be read, or has a problem with its height and width; raise where that is not to be skipped.
 
     Files that no index knows are decoded only where they are to be skipped: then the length of an epoch depends on it.
     """
@@ -61,8 +64,10 @@ def examine(selection: Selection, form: Form, preparation: Preparation, skip: bo
     problems = {}
     for path in selection.paths if index.entries else ():
         entry = index.entry(path) if skip else index.find(path)
-        if entry and (problem := entry.problem or preparation.find_problem(entry.height, entry.width)):
-            problems[path] = problem if entry.problem else f"{path}: {problem}"
+        if entry and entry.problem:
+            problems[path] = entry.problem
+        elif entry and find_problem and (problem := find_problem(entry.height, entry.width)):
+            problems[path] = f"{path}: {problem}"
     if problems and not skip:
         more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
         raise DataError(f"{next(iter(problems.values()))}{more} ({HINT})")
