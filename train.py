@@ -76,6 +76,8 @@ def fit(config: DictConfig) -> None:
         clear_leftovers(Path(config.run_dir, "checkpoints"))
         method = instantiate(config.method, channels=data.channels, _convert_="all")
         method.lay_out(choose_layout(config.channels_last, config.trainer.accelerator))
+        if config.recompute:
+            method.recompute()
         if config.compile:
             require_compiler()
             method.compile_networks(dynamic=None if data.preparation.crops else True)

@@ -36,6 +36,15 @@ class Batches(LightningDataModule):
         return DataLoader(self.items, batch_size=None)
 
 
+def test_recomputing_needs_a_network_that_can() -> None:
+    method = make_cyclegan()
+    method.recompute()
+    assert method.generator_ab.recomputes
+    unet = make_cyclegan(generator={"network": "UnetGenerator", "width": 4, "depth": 3})
+    with pytest.raises(UserError, match="recompute=true: no network of this recipe can"):
+        unet.recompute()
+
+
 def test_golden_three_steps() -> None:
     """A seeded run gives the recorded losses; `DIPTYCH_REGENERATE=1` records them anew."""
     torch.manual_seed(0)

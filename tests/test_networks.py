@@ -213,3 +213,28 @@ def test_the_layout_changes_nothing_but_rounding(network: str) -> None:
         result.square().sum().backward()
     for (name, one), other in zip(plain.named_parameters(), last.parameters(), strict=True):
         torch.testing.assert_close(one.grad, other.grad, msg=lambda text, name=name: f"{name}: {text}")
+
+
+@pytest.mark.parametrize("dropout", [False, True])
+def test_recomputing_changes_nothing_and_keeps_less(dropout: bool) -> None:
+    torch.manual_seed(0)
+    plain = build("ResnetGenerator", width=4, blocks=6, dropout=dropout)
+    thrifty = copy.deepcopy(plain)
+    thrifty.recomputes = True
+    images = torch.rand(1, 3, 32, 32)
+    results, gradients, kept = [], [], []
+    for network in (plain, thrifty):
+        saved: list[int] = []
+        torch.manual_seed(1)
+        hooks = torch.autograd.graph.saved_tensors_hooks(
+            lambda t, saved=saved: (saved.append(t.numel()), t)[1], lambda t: t
+        )
+        with hooks:
+            result = network(images)
+        kept.append(sum(saved))
+        result.square().sum().backward()
+        results.append(result)
+        gradients.append([parameter.grad for parameter in network.parameters()])
+    assert torch.equal(*results)
+    assert all(torch.equal(one, other) for one, other in zip(*gradients, strict=True))
+    assert kept[1] < 0.6 * kept[0]

@@ -25,6 +25,7 @@ SWITCHES = [
     "precision=bf16",
     "precision=auto",
     "channels_last=false",
+    "recompute=true",
     "generator.norm=batch generator.dropout=true ~callbacks.ema",
     "generator.upsampling=antialias generator.downsampling=antialias discriminator.spectral_norm=true",
     "method.adversarial._target_=diptych.losses.Hinge method.scheme=orthogonal data.swap=true",

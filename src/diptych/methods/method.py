@@ -74,6 +74,14 @@ class Method(LightningModule):
             if isinstance(network, Network):
                 network.to(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
 
+    def recompute(self) -> None:
+        """Let networks that can compute activations again in the backward do so, and keep fewer of them."""
+        able = [net for net in self.children() if isinstance(net, Network) and net.recomputes is not None]
+        if not able:
+            raise UserError("recompute=true: no network of this recipe can; generator=resnet does")
+        for network in able:
+            network.recomputes = True
+
     def discriminators(self) -> dict[str, nn.Module]:
         """Return the networks that judge images, by the domain they judge."""
         return {}

@@ -39,6 +39,8 @@ class Network(nn.Module):
     """What the sides of images are brought to a multiple of."""
     smallest = 1
     """What the sides of images are brought to at least."""
+    recomputes: bool | None = None
+    """Whether training forgets activations and computes them again in the backward; None where it cannot."""
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)

@@ -6,7 +6,9 @@ and so that a layer's number means what papers such as CUT mean by it.
 
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from diptych.errors import UserError
 from diptych.networks.layers import (
@@ -43,6 +45,7 @@ class ResnetGenerator(Network):
     """
 
     translates = True
+    recomputes: bool | None = False  # those of the trunk
     stride = 2**_HALVINGS
     smallest = 2 * stride  # the trunk's reflection padding needs at least two pixels a side
 
@@ -82,8 +85,15 @@ class ResnetGenerator(Network):
         """Map N×C×H×W to N×C'×H×W for any H and W."""
         height, width = x.shape[-2:]
         padded = pad_to_multiple(x, self.stride, self.smallest)
-        result = self.model(padded)[..., :height, :width]
+        result = self._run(padded)[..., :height, :width]
         return (x + 2 * result).clamp(-1, 1) if self.residual else result
+
+    def _run(self, x: Tensor) -> Tensor:
+        if not (self.recomputes and torch.is_grad_enabled()):
+            return self.model(x)
+        for layer in self.model:
+            x = checkpoint(layer, x, use_reentrant=False) if isinstance(layer, ResnetBlock) else layer(x)
+        return x
 
 
 def _normalised(width: int, norm: str) -> list[nn.Module]:
