@@ -3,6 +3,7 @@
 Whatever runs it must agree with torch on a test image before it is used.
 """
 
+import copy
 import hashlib
 import importlib.util
 from collections.abc import Callable
@@ -161,8 +162,10 @@ def export(translator: Translator, path: Path) -> None:
     sides = {axis: stride * Dim(name, min=2, max=4096) for axis, name in ((2, "rows"), (3, "columns"))}
     example = torch.zeros(2, translator.input.channels, 16 * stride, 20 * stride)
     shapes = {"x": {0: Dim("images", min=1, max=256), **sides}}
+    # Channels last, instance norm goes image by image: the number of images would be fixed.
+    network = copy.deepcopy(translator.network).to(memory_format=torch.contiguous_format)
     program = torch.onnx.export(
-        translator.network, (example,), dynamo=True, opset_version=_OPSET, dynamic_shapes=shapes, verbose=False
+        network, (example,), dynamo=True, opset_version=_OPSET, dynamic_shapes=shapes, verbose=False
     )
     assert program is not None
     temporary = path.with_name(f".{uuid4().hex}.onnx")
