@@ -100,7 +100,7 @@ def test_translate_writes_the_good_and_names_the_bad(
 ) -> None:
     """Also by their own names on the command line, as a shell would hand them over."""
     inputs = [str(corpus)] if names == "folder" else [str(corpus / entry.name) for entry in CORPUS]
-    assert main(["translate", *inputs, "--translator", str(copier), "--out", str(tmp_path)]) == 4
+    assert main(["translate", *inputs, "--translator", str(copier), "--out", str(tmp_path), "--engine", "torch"]) == 4
     captured = capfd.readouterr()
     assert "Traceback" not in captured.err
     errors = [line for line in captured.err.splitlines() if line.startswith("error: ")]
