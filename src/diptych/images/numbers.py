@@ -38,7 +38,7 @@ def to_picture(array: Array, form: Form, remarks: tuple[str, ...] = ()) -> Pictu
 def read_npy(path: Path, form: Form) -> Array:
     """Return H×W×C of a .npy file with H×W, H×W×C or C×H×W numbers."""
     array: Array = np.load(path, mmap_mode="r", allow_pickle=False)
-    return shape(path, array, form, array.shape)
+    return shape(path, array, form)
 
 
 def read_tiff(path: Path, form: Form) -> tuple[Array, tuple[str, ...]]:
@@ -49,7 +49,7 @@ def read_tiff(path: Path, form: Form) -> tuple[Array, tuple[str, ...]]:
         check_pixels(path, page.shape if not whole else (series.size // form.channels, 1), form)
         array: Array = series.asarray() if whole else page.asarray()
         remarks = () if whole else (FIRST_FRAME,)
-    return shape(path, array, form, array.shape), remarks
+    return shape(path, array, form), remarks
 
 
 def read_grey(path: Path, image: Image.Image, form: Form) -> Array:
@@ -57,7 +57,7 @@ def read_grey(path: Path, image: Image.Image, form: Form) -> Array:
     if image.mode not in _GREY and is_deep(image):
         raise DataError(f"{path}: 16-bit colour of this format cannot be read in full depth; store it as TIFF or .npy")
     array: Array = np.asarray(image)
-    return shape(path, array, form, array.shape)
+    return shape(path, array, form)
 
 
 def is_deep(image: Image.Image) -> bool:
@@ -66,8 +66,9 @@ def is_deep(image: Image.Image) -> bool:
     return any(";16" in str(tile.args) for tile in tiles)
 
 
-def shape(path: Path, array: Array, form: Form, found: tuple[int, ...]) -> Array:
+def shape(path: Path, array: Array, form: Form) -> Array:
     """Return the array as H×W×C with the declared number of channels."""
+    found = array.shape
     if array.ndim == 2:
         array = array[..., None]
     if array.ndim == 3 and array.shape[2] != form.channels and array.shape[0] == form.channels:
