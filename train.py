@@ -62,6 +62,7 @@ def fit(config: DictConfig) -> None:
     from diptych.callbacks.resume import choose_checkpoint
     from diptych.callbacks.run_lock import lock_run
     from diptych.data.text_files import write_text
+    from diptych.networks import keep_freed_memory
 
     refuse_foreign_targets(config)
     seed_everything(config.seed, workers=True, verbose=False)
@@ -70,6 +71,7 @@ def fit(config: DictConfig) -> None:
     # It is resumable: a batch is a function of the seed and of the iteration that the checkpoint holds.
     warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
     torch.set_float32_matmul_precision("high")
+    keep_freed_memory()
     data = instantiate(config.data, _convert_="all")
     config.trainer.benchmark = data.preparation.crops and not config.trainer.deterministic
     with lock_run(Path(config.run_dir)):

@@ -19,6 +19,7 @@ from torch.export import Dim
 
 from diptych.data.folders import find_cache
 from diptych.errors import MachineError, UserError
+from diptych.networks import keep_freed_memory
 from diptych.networks.layers import pad_to_multiple
 from diptych.translator import Translator
 
@@ -95,6 +96,7 @@ def _check(translator: Translator, engine: Engine, precision: str) -> None:
 def _make_torch(translator: Translator, precision: str) -> Callable[[Tensor], Tensor]:
     if next(translator.network.parameters()).device.type == "cpu":
         translator.network.to(memory_format=torch.channels_last)  # the convolutions' quicker layout there
+        keep_freed_memory()
     if precision == "fp32":
         return translator
     device = next(translator.network.parameters()).device.type

@@ -1,5 +1,6 @@
 """Generators and discriminators, each a class known by its name and its plain arguments."""
 
+from diptych.networks.allocation import keep_freed_memory
 from diptych.networks.calls import apply, sees_images_alone
 from diptych.networks.initialisation import initialise
 from diptych.networks.patch_discriminator import PatchDiscriminator
@@ -18,6 +19,7 @@ __all__ = [
     "build",
     "build_for",
     "initialise",
+    "keep_freed_memory",
     "names",
     "sees_images_alone",
 ]

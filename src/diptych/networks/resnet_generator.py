@@ -21,6 +21,7 @@ from diptych.networks.layers import (
     uses_bias,
 )
 from diptych.networks.registry import Channels, Depth, Network, Norm, Width
+from diptych.networks.winograd import Conv3x3
 
 _HALVINGS = 2
 
@@ -101,7 +102,7 @@ def _normalised(width: int, norm: str) -> list[nn.Module]:
 
 
 def _conv3(width: int, norm: str) -> list[nn.Module]:
-    return [ReflectionPad(1), nn.Conv2d(width, width, 3, bias=uses_bias(norm)), make_norm(norm, width)]
+    return [ReflectionPad(1), Conv3x3(width, width, bias=uses_bias(norm)), make_norm(norm, width)]
 
 
 def _halve(width: int, norm: str, kind: str) -> list[nn.Module]:
