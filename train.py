@@ -78,8 +78,7 @@ def fit(config: DictConfig) -> None:
         clear_leftovers(Path(config.run_dir, "checkpoints"))
         method = instantiate(config.method, channels=data.channels, _convert_="all")
         method.lay_out(choose_layout(config.channels_last, config.trainer.accelerator))
-        if config.recompute:
-            method.recompute()
+        method.save_memory(config.recompute, config.by_direction, config.accumulate)
         if config.compile:
             require_compiler()
             method.compile_networks(dynamic=None if data.preparation.crops else True)

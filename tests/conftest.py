@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from pytorch_lightning import Trainer
+from pytorch_lightning import LightningDataModule, Trainer
+from torch import Tensor
+from torch.utils.data import DataLoader
 
 from diptych.losses import LeastSquares
 from diptych.methods import CycleGAN, Schedule
@@ -88,3 +90,18 @@ def make_trainer(**changes: Any) -> Trainer:
         "use_distributed_sampler": False,
     }
     return Trainer(**(quiet | changes))
+
+
+class Batches(LightningDataModule):
+    """The same few random batches every epoch."""
+
+    def __init__(self, steps: int = 3, batch_size: int = 1, side: int = 16, dtype: torch.dtype = torch.float32) -> None:
+        super().__init__()
+        random = torch.Generator().manual_seed(0)
+        shape = (2, batch_size, 3, side, side)
+        pairs = [torch.rand(shape, generator=random, dtype=torch.float64).to(dtype) * 2 - 1 for _ in range(steps)]
+        self.items = [{"a": a, "b": b} for a, b in pairs]
+        self.images_per_epoch = steps * batch_size
+
+    def train_dataloader(self) -> DataLoader[dict[str, Tensor]]:
+        return DataLoader(self.items, batch_size=None)

@@ -7,10 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import WEIGHTS, make_cyclegan, make_trainer
-from pytorch_lightning import LightningDataModule
-from torch import Tensor
-from torch.utils.data import DataLoader
+from conftest import WEIGHTS, Batches, make_cyclegan, make_trainer
 
 from diptych.errors import UserError
 from diptych.losses import R1, GradientPenalty, Hinge, LowResolution, Wasserstein
@@ -19,30 +16,6 @@ from diptych.methods.history_pool import HistoryPool
 from diptych.networks import apply, sees_images_alone
 
 GOLDEN = Path(__file__).parent / "data" / "golden"
-
-
-class Batches(LightningDataModule):
-    """The same few random batches every epoch."""
-
-    def __init__(self, steps: int = 3, batch_size: int = 1, side: int = 16, dtype: torch.dtype = torch.float32) -> None:
-        super().__init__()
-        random = torch.Generator().manual_seed(0)
-        shape = (2, batch_size, 3, side, side)
-        pairs = [torch.rand(shape, generator=random, dtype=torch.float64).to(dtype) * 2 - 1 for _ in range(steps)]
-        self.items = [{"a": a, "b": b} for a, b in pairs]
-        self.images_per_epoch = steps * batch_size
-
-    def train_dataloader(self) -> DataLoader[dict[str, Tensor]]:
-        return DataLoader(self.items, batch_size=None)
-
-
-def test_recomputing_needs_a_network_that_can() -> None:
-    method = make_cyclegan()
-    method.recompute()
-    assert method.generator_ab.recomputes
-    unet = make_cyclegan(generator={"network": "UnetGenerator", "width": 4, "depth": 3})
-    with pytest.raises(UserError, match="recompute=true: no network of this recipe can"):
-        unet.recompute()
 
 
 def test_golden_three_steps() -> None:

@@ -25,7 +25,7 @@ SWITCHES = [
     "precision=bf16",
     "precision=auto",
     "channels_last=false",
-    "recompute=true",
+    "recompute=true by_direction=true accumulate=2 data.batch_size=2",
     "generator.norm=batch generator.dropout=true ~callbacks.ema",
     "generator.upsampling=antialias generator.downsampling=antialias discriminator.spectral_norm=true",
     "method.adversarial._target_=diptych.losses.Hinge method.scheme=orthogonal data.swap=true",

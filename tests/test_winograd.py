@@ -17,8 +17,12 @@ def make(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
 
 @pytest.mark.parametrize(("height", "width"), [(6, 6), (10, 18), (7, 9), (3, 5), (13, 4)])
 @pytest.mark.parametrize("biased", [True, False])
-def test_convolution_and_its_gradients_are_conv2ds(height: int, width: int, biased: bool) -> None:
-    inputs = [make(2, 5, height, width), make(4, 5, 3, 3), *([make(1, 4, 1, 1).flatten()] if biased else [])]
+@pytest.mark.parametrize("tiles_at_once", [1, 3, 9, 512])
+def test_convolution_and_its_gradients_are_conv2ds(
+    height: int, width: int, biased: bool, tiles_at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_TILES_AT_ONCE", tiles_at_once)
+    inputs = [make(3, 5, height, width), make(4, 5, 3, 3), *([make(1, 4, 1, 1).flatten()] if biased else [])]
     inputs = [each.requires_grad_() for each in inputs]
     expected, result = F.conv2d(*inputs), convolve(*inputs)
     assert result.shape == expected.shape
@@ -81,6 +85,34 @@ def test_a_generator_gives_the_same_image_and_gradient_in_either_layout() -> Non
     (plain, plain_gradient), (quick, quick_gradient) = results
     torch.testing.assert_close(quick, plain, rtol=0, atol=2e-4)
     assert (quick_gradient - plain_gradient).abs().max() < 1e-3 * plain_gradient.abs().max()
+
+
+def test_what_is_kept_between_calls_belongs_to_no_mode() -> None:
+    """A fake or inference tensor that stayed behind would spoil every later call."""
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    x, weight = make(1, 4, 10, 10, dtype=torch.float32), make(3, 4, 3, 3, dtype=torch.float32)
+    module._scratch._kept.clear()
+    module._make_matrices.cache_clear()
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        assert convolve(x, weight).shape == (1, 3, 8, 8)
+    with torch.inference_mode():
+        convolve(x, weight)
+    weight.requires_grad_()
+    result = convolve(x, weight)
+    assert type(result) is Tensor
+    result.sum().backward()
+    torch.testing.assert_close(result, F.conv2d(x, weight), rtol=1e-4, atol=1e-4)
+
+
+def test_calls_from_several_threads_do_not_share_their_scratch() -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    inputs = [(make(1, 8, 30, 30 + index), make(8, 8, 3, 3)) for index in range(8)]
+    with ThreadPoolExecutor(4) as threads:
+        results = list(threads.map(lambda pair: convolve(*pair), inputs * 4))
+    for (x, weight), result in zip(inputs * 4, results, strict=True):
+        torch.testing.assert_close(result, F.conv2d(x, weight))
 
 
 def test_compiled_and_exported_networks_see_a_plain_convolution() -> None:

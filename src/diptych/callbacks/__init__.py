@@ -8,6 +8,7 @@ from diptych.callbacks.data_report import DataReport
 from diptych.callbacks.ema import EMA, find_translators
 from diptych.callbacks.finish import Finish
 from diptych.callbacks.guard import FiniteGuard
+from diptych.callbacks.memory import MemoryEstimate
 from diptych.callbacks.metrics_file import MetricsFile
 from diptych.callbacks.progress import RunProgress
 from diptych.callbacks.samples import Samples
@@ -22,6 +23,7 @@ __all__ = [
     "Finish",
     "FiniteGuard",
     "LastCheckpoint",
+    "MemoryEstimate",
     "MetricsFile",
     "RunProgress",
     "Samples",

@@ -68,18 +68,21 @@ class CycleGAN(Method):
         return {"pool_a": self.pool_a, "pool_b": self.pool_b}
 
     def render(self, batch: Images) -> Images:
-        a, b = batch["a"], batch["b"]
-        wanted = bool(self.weight("generator", "identity_a") or self.weight("generator", "identity_b"))
-        together = wanted and sees_images_alone(self.generator_ab)  # then the identity images share a call
-        fake_b, *identity_b = apply(self.generator_ab, a, *([b] if together else []))
-        (cycled_a,) = apply(self.generator_ba, fake_b)
-        fake_a, *identity_a = apply(self.generator_ba, b, *([a] if together else []))
-        (cycled_b,) = apply(self.generator_ab, fake_a)
+        return self.render_direction(batch, "ab") | self.render_direction(batch, "ba")
+
+    def render_direction(self, batch: Images, direction: str) -> Images:
+        """There and back again; an identity image shares the first call where the network sees images alone."""
+        source, target = direction[0], direction[1]
+        there, back = self.translators[direction], self.translators[target + source]
+        real, other = batch[source], batch[target]
+        wanted = bool(self.weight("generator", f"identity_{target}"))
+        together = wanted and sees_images_alone(there)
+        fake, *identity = apply(there, real, *([other] if together else []))
+        (cycled,) = apply(back, fake)
         if wanted and not together:
-            identity_b, identity_a = list(apply(self.generator_ab, b)), list(apply(self.generator_ba, a))
-        images = {"real_a": a, "real_b": b, "fake_a": fake_a, "fake_b": fake_b}
-        images |= {"cycled_a": cycled_a, "cycled_b": cycled_b}
-        return images | ({"identity_a": identity_a[0], "identity_b": identity_b[0]} if wanted else {})
+            identity = list(apply(there, other))
+        images = {f"real_{source}": real, f"real_{target}": other, f"fake_{target}": fake, f"cycled_{source}": cycled}
+        return images | ({f"identity_{target}": identity[0]} if wanted else {})
 
     def players(self) -> Sequence[Player]:
         return (
@@ -89,15 +92,14 @@ class CycleGAN(Method):
 
     def generator_terms(self, images: Images) -> Terms:
         """Equations 1 and 2, and the identity loss of section 5.2, each direction by itself."""
-        terms = {
-            "adversarial_ab": self._persuade(self.discriminator_b, images["fake_b"]),
-            "adversarial_ba": self._persuade(self.discriminator_a, images["fake_a"]),
-        }
-        for domain in "ab":
-            real = images[f"real_{domain}"]
-            terms[f"cycle_{domain}"] = l1_loss(images[f"cycled_{domain}"], real)
-            if f"identity_{domain}" in images:
-                terms[f"identity_{domain}"] = l1_loss(images[f"identity_{domain}"], real)
+        terms = {}
+        for source, target, discriminator in (("a", "b", self.discriminator_b), ("b", "a", self.discriminator_a)):
+            if f"fake_{target}" not in images:  # the other direction is rendered by itself
+                continue
+            terms[f"adversarial_{source}{target}"] = self._persuade(discriminator, images[f"fake_{target}"])
+            terms[f"cycle_{source}"] = l1_loss(images[f"cycled_{source}"], images[f"real_{source}"])
+            if f"identity_{target}" in images:
+                terms[f"identity_{target}"] = l1_loss(images[f"identity_{target}"], images[f"real_{target}"])
         return terms
 
     def _persuade(self, discriminator: nn.Module, fake: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from diptych.errors import UserError
 from diptych.methods.player import Extra, Images, MakeOptimizer, Player, Stateful, Terms, Weights
 from diptych.methods.random_state import capture_random_state, restore_random_state
+from diptych.methods.rendering import Rendering, Thrift
 from diptych.methods.schedule import Schedule
 from diptych.networks import Network
 from diptych.translator import CHECKPOINT_FORMAT
@@ -43,6 +44,7 @@ class Method(LightningModule):
         self.make_optimizer = dict(optimizer)
         self.schedule = schedule
         self.extras = dict(extras or {})
+        self.thrift = Thrift()
         self.iteration = 0
         self.images_seen = 0
         self.images_per_epoch = 1
@@ -52,6 +54,10 @@ class Method(LightningModule):
     @abstractmethod
     def render(self, batch: Images) -> Images:
         """Return the images that all players look at, made once from `{"a": N×3×H×W, "b": N×3×H×W}`."""
+
+    def render_direction(self, batch: Images, direction: str) -> Images:
+        """Return those of the images on which the terms of one direction depend, where a method can tell them apart."""
+        raise NotImplementedError
 
     @abstractmethod
     def players(self) -> Sequence[Player]:
@@ -74,13 +80,23 @@ class Method(LightningModule):
             if isinstance(network, Network):
                 network.to(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
 
-    def recompute(self) -> None:
-        """Let networks that can compute activations again in the backward do so, and keep fewer of them."""
+    def save_memory(self, recompute: bool = False, by_direction: bool = False, pieces: int = 1) -> None:
+        """Train in less memory and more time, to the same gradients but for rounding.
+
+        `recompute`: networks compute activations again in the backward. `by_direction`: each direction's backward
+        comes before the other is rendered. `pieces`: a batch is cut into so many, whose gradients add up (batch norm
+        then takes its statistics of a piece).
+        """
         able = [net for net in self.children() if isinstance(net, Network) and net.recomputes is not None]
-        if not able:
-            raise UserError("recompute=true: no network of this recipe can; generator=resnet does")
-        for network in able:
+        if recompute and not able:
+            raise UserError("recompute=true: no network of this recipe can; generator=resnet with instance norm does")
+        if by_direction and type(self).render_direction is Method.render_direction:
+            raise UserError(f"by_direction=true: {type(self).__name__} does not render its directions apart")
+        if pieces < 1:
+            raise UserError(f"accumulate = {pieces} must be at least 1")
+        for network in able if recompute else ():
             network.recomputes = True
+        self.thrift = Thrift(pieces, by_direction)
 
     def discriminators(self) -> dict[str, nn.Module]:
         """Return the networks that judge images, by the domain they judge."""
@@ -93,11 +109,11 @@ class Method(LightningModule):
     def training_step(self, batch: Images, batch_index: int) -> None:
         """Let each player move once."""
         factor = self.schedule.factor(self.images_seen, self.images_per_epoch)
-        images = self.render(batch)
+        rendering = Rendering(self, batch, self.thrift)
         for player, optimizer in zip(self.players(), self._list_optimizers(), strict=True):
             for group in optimizer.param_groups:
                 group["lr"] = group["initial_lr"] * factor
-            self._move(player, optimizer, images)
+            self._move(player, optimizer, rendering)
         self.iteration += 1
         self.images_seen += len(batch["a"]) * self.trainer.world_size
         self.log_dict(
@@ -109,24 +125,29 @@ class Method(LightningModule):
             }
         )
 
-    def _move(self, player: Player, optimizer: Optimizer, images: Images) -> None:
+    def _move(self, player: Player, optimizer: Optimizer, rendering: Rendering) -> None:
+        totals: Terms = {}
+        seen: set[str] = set()
         with self._only(player):
-            terms = player.terms(images) | self._add_extras(player.name, images)
-            loss = self.weigh(player.name, terms)
             optimizer.zero_grad()
-            self.manual_backward(loss)
+            for share, images in rendering.show(player):
+                seen |= images.keys()
+                terms = player.terms(images) | self._add_extras(player.name, images)
+                self.manual_backward(share * self.weigh(player.name, terms))
+                for term, value in terms.items():
+                    totals[term] = totals.get(term, torch.zeros_like(value)) + share * value.detach()
+                del images, terms  # and with them their graph, before the next is made
+        self._check_complete(player.name, totals, seen)
         optimizer.step()
-        self.log_dict({f"{player.name}/{term}": value.detach() for term, value in terms.items()})
+        self.log_dict({f"{player.name}/{term}": value for term, value in totals.items()})
 
     def _add_extras(self, player: str, images: Images) -> Terms:
-        """Return the player's optional terms, but for those weighted zero."""
+        """Return the player's optional terms on these images, but for those weighted zero."""
         terms = {}
         for term, extra in self.extras.items():
-            if extra.player != player or not self.weight(player, term):
+            mine = extra.player == player and self.weight(player, term)
+            if not (mine and extra.image in images and extra.reference in images):
                 continue
-            for name in (extra.image, extra.reference):
-                if name not in images:
-                    raise UserError(f"method.extras.{term}: no image {name!r}; there are {', '.join(sorted(images))}")
             image, reference = images[extra.image], images[extra.reference].detach()
             if image.shape[1] != reference.shape[1]:
                 counts = f"{extra.image} has {image.shape[1]} channels, {extra.reference} has {reference.shape[1]}"
@@ -135,16 +156,23 @@ class Method(LightningModule):
         return terms
 
     def weigh(self, player: str, terms: Terms) -> Tensor:
-        """Return Σ weight·term; a term weighted zero may be left out, anything else must match by name."""
+        """Return Σ weight·term; every term must have a weight."""
         weights = self.weights.get(player, {})
         missing = sorted(terms.keys() - weights.keys())
         if missing:
             raise UserError(f"method.weights.{player}.{missing[0]} is not set, but the method has this term")
-        idle = sorted(term for term, weight in weights.items() if weight and term not in terms)
+        return torch.stack([weights[term] * value for term, value in terms.items()]).sum()
+
+    def _check_complete(self, player: str, terms: Terms, images: set[str]) -> None:
+        """Raise where a weight is for a term that did not come up; one weighted zero may be left out."""
+        idle = sorted(t for t, weight in self.weights.get(player, {}).items() if weight and t not in terms)
+        for term in (term for term in idle if term in self.extras):
+            extra = self.extras[term]
+            name = next(name for name in (extra.image, extra.reference) if name not in images)
+            raise UserError(f"method.extras.{term}: no image {name!r}; there are {', '.join(sorted(images))}")
         if idle:
             known = ", ".join(sorted(terms))
             raise UserError(f"method.weights.{player}.{idle[0]} weights a term that does not exist; there are: {known}")
-        return torch.stack([weights[term] * value for term, value in terms.items()]).sum()
 
     def weight(self, player: str, term: str) -> float:
         """Return a term's weight, zero where it has none."""

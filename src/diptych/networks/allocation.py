@@ -18,4 +18,4 @@ def keep_freed_memory() -> bool:
         return False
     adjust = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
     settings = ((_TRIM_THRESHOLD, _KEPT), (_TOP_PAD, _PAD), (_MMAP_THRESHOLD, _LARGEST_ON_HEAP))
-    return adjust is not None and all([adjust(name, value) for name, value in settings])
+    return adjust is not None and all(adjust(name, value) for name, value in settings)

@@ -4,6 +4,7 @@ The layers stand in one `Sequential` in the published order, so that published w
 and so that a layer's number means what papers such as CUT mean by it.
 """
 
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -46,7 +47,6 @@ class ResnetGenerator(Network):
     """
 
     translates = True
-    recomputes: bool | None = False  # those of the trunk
     stride = 2**_HALVINGS
     smallest = 2 * stride  # the trunk's reflection padding needs at least two pixels a side
 
@@ -79,6 +79,7 @@ class ResnetGenerator(Network):
         if residual and in_channels != out_channels:
             raise UserError("ResnetGenerator.residual = True: in_channels and out_channels must be equal")
         self.residual = residual
+        self.recomputes = None if norm == "batch" else False  # its running statistics would count images twice
         if spectral_norm:
             normalise_spectrum(self)
 
@@ -92,9 +93,15 @@ class ResnetGenerator(Network):
     def _run(self, x: Tensor) -> Tensor:
         if not (self.recomputes and torch.is_grad_enabled()):
             return self.model(x)
-        for layer in self.model:
-            x = checkpoint(layer, x, use_reentrant=False) if isinstance(layer, ResnetBlock) else layer(x)
+        for stage in self._stages():
+            x = checkpoint(stage, x, use_reentrant=False)
         return x
+
+    def _stages(self) -> list[nn.Sequential]:
+        """Return what comes before the trunk, each of its blocks, and what comes after."""
+        trunk = [index for index, layer in enumerate(self.model) if isinstance(layer, ResnetBlock)]
+        edges = [0, *trunk, trunk[-1] + 1, len(self.model)]
+        return [self.model[start:end] for start, end in pairwise(edges)]
 
 
 def _normalised(width: int, norm: str) -> list[nn.Module]:

@@ -7,16 +7,24 @@ tile's pixel is a row of memory, so that each of the 36 products over all tiles 
 backward too. The result is that of `conv2d` to rounding: its largest error is about 10⁻⁵ of its largest value.
 """
 
+import math
+import threading
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+FloatArray = npt.NDArray[np.float64]
+
 _OUT, _IN = 4, 6
 _SMALLEST_WIDTH = 128  # below, moving the data costs more than the products that are saved
+_TILES_AT_ONCE = 512
 _SMALLEST_WORK = 8192  # channels times tiles, likewise
 
 
@@ -53,13 +61,22 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     height, width = x.shape[-2] - 2, x.shape[-1] - 2
     missing = (-width % _OUT, -height % _OUT)
     whole = F.pad(x, (0, missing[0], 0, missing[1])) if any(missing) else x
-    result: Tensor = _Winograd.apply(whole, weight, bias)  # type: ignore[no-untyped-call]
+    result: Tensor = _Winograd.apply(whole, weight, bias)
     return result[..., :height, :width] if any(missing) else result
 
 
-@cache
 def _matrices(dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
-    """Return B⊗B, G⊗G and A⊗A of F(4×4, 3×3): 36×36, 36×9 and 16×36; nodes 0, ±1, ±2, ∞ (Lavin & Gray, section 4)."""
+    """Return B⊗B, G⊗G and A⊗A of F(4×4, 3×3): 36×36, 36×9 and 16×36.
+
+    Arrays are kept rather than tensors, as a tensor would remember the mode (inference, fake) it was first made in.
+    """
+    to_input, to_weight, to_output = (torch.from_numpy(matrix).to(dtype) for matrix in _make_matrices())
+    return to_input, to_weight, to_output
+
+
+@cache
+def _make_matrices() -> tuple[FloatArray, ...]:
+    """The nodes are 0, ±1, ±2 and ∞ (Lavin & Gray, section 4.3)."""
     b = [
         [4, 0, -5, 0, 1, 0],
         [0, -4, -4, 1, 1, 0],
@@ -77,25 +94,50 @@ def _matrices(dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
         [0, 0, 1],
     ]
     a = [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]]
-    doubles = [torch.tensor(rows, dtype=torch.float64) for rows in (b, g, a)]
-    to_input, to_weight, to_output = (torch.kron(matrix, matrix).to(dtype) for matrix in doubles)
-    return to_input, to_weight, to_output
+    return tuple(np.kron(matrix, matrix).astype(np.float64) for matrix in map(np.array, (b, g, a)))
+
+
+class _Scratch(threading.local):
+    """Memory for what lives within one call, kept for the next: asking for it anew would cost as much as the products.
+
+    Kept as arrays for the same reason as the matrices.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[str, torch.dtype], npt.NDArray[Any]] = {}
+
+    def take(self, name: str, like: Tensor, *shape: int) -> Tensor:
+        """Return a tensor whose content is whatever was there."""
+        count = math.prod(shape)
+        array = self._kept.get((name, like.dtype))
+        if array is None or array.size < count:
+            array = np.empty(count, {torch.float32: np.float32, torch.float64: np.float64}[like.dtype])
+            self._kept[name, like.dtype] = array
+        return torch.from_numpy(array[:count]).view(shape)
+
+
+_scratch = _Scratch()
 
 
 class _Winograd(torch.autograd.Function):
-    """The convolution of whole tiles; only its inputs are kept for the backward."""
+    """The convolution of whole tiles; only its inputs are kept for the backward. Inside, images are N×H×W×C."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, weight)
         _, _, to_output = _matrices(x.dtype)
-        products = torch.bmm(_transform_input(x), _transform_weight(weight).transpose(1, 2))
-        tiles = to_output @ products.flatten(1)
-        rows, columns = _count_tiles(x)
-        result = tiles.new_empty(len(x), rows * _OUT, columns * _OUT, len(weight))
-        split = result.view(len(x), rows, _OUT, columns, _OUT, -1).permute(2, 4, 0, 1, 3, 5)
-        pixels = tiles.view(split.shape)
-        split.copy_(pixels) if bias is None else torch.add(pixels, bias, out=split)
+        pixels = x.permute(0, 2, 3, 1)
+        result = x.new_empty(len(x), x.shape[-2] - 2, x.shape[-1] - 2, len(weight))
+        kernels = _transform_weight(weight).transpose(1, 2)
+        for read, written in _split(pixels):
+            tiles = _transform_input(pixels[read])
+            products = _scratch.take("one", x, *tiles.shape[:2], len(weight))
+            torch.bmm(tiles, kernels, out=products)
+            outputs = _scratch.take("two", x, _OUT**2, products[0].numel())
+            torch.mm(to_output, products.flatten(1), out=outputs)
+            place = _view_tiles(result[written])
+            outputs = outputs.view(place.shape)
+            place.copy_(outputs) if bias is None else torch.add(outputs, bias, out=place)
         return result.permute(0, 3, 1, 2)
 
     @staticmethod
@@ -103,50 +145,83 @@ class _Winograd(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         """Every step of the forward is linear, so the backward is the transposed steps in turn."""
         x, weight = ctx.saved_tensors
+        wants_x, wants_weight, wants_bias = ctx.needs_input_grad
         _, to_weight, to_output = _matrices(x.dtype)
-        rows, columns = _count_tiles(x)
-        split = gradient.permute(0, 2, 3, 1).reshape(len(x), rows, _OUT, columns, _OUT, -1)
-        pixels = split.permute(2, 4, 0, 1, 3, 5).reshape(_OUT**2, -1)
-        products = (to_output.t() @ pixels).view(_IN**2, -1, len(weight))
-        to_x = to_w = to_bias = None
-        if ctx.needs_input_grad[0]:
-            to_x = _transpose_input(torch.bmm(products, _transform_weight(weight)), x)
-        if ctx.needs_input_grad[1]:
-            inner = torch.bmm(products.transpose(1, 2), _transform_input(x))
-            to_w = (to_weight.t() @ inner.flatten(1)).view(3, 3, *weight.shape[:2]).permute(2, 3, 0, 1)
-        if ctx.needs_input_grad[2]:
-            to_bias = gradient.sum((0, 2, 3))
-        return to_x, to_w, to_bias
+        pixels, upstream = x.permute(0, 2, 3, 1), gradient.permute(0, 2, 3, 1)
+        total = torch.zeros_like(pixels) if wants_x else None
+        kernels = _transform_weight(weight) if wants_x else None
+        inner = _scratch.take("inner", x, _IN**2, *weight.shape[:2]) if wants_weight else None
+        earlier = 0.0  # times what the scratch held, which `beta` of zero ignores
+        for read, written in _split(pixels):
+            place = _view_tiles(upstream[written])
+            outputs = _scratch.take("one", x, *place.shape).copy_(place).view(_OUT**2, -1)
+            products = _scratch.take("three", x, _IN**2, outputs.shape[1])
+            torch.mm(to_output.t(), outputs, out=products)
+            products = products.view(_IN**2, -1, len(weight))
+            if inner is not None:
+                inner.baddbmm_(products.transpose(1, 2), _transform_input(pixels[read]), beta=earlier)
+                earlier = 1.0
+            if total is not None and kernels is not None:
+                tiles = _scratch.take("one", x, *products.shape[:2], x.shape[1])
+                _add_tiles(torch.bmm(products, kernels, out=tiles), total[read])
+        return (
+            total.permute(0, 3, 1, 2) if total is not None else None,
+            (to_weight.t() @ inner.flatten(1)).view(3, 3, *weight.shape[:2]).permute(2, 3, 0, 1)
+            if inner is not None
+            else None,
+            gradient.sum((0, 2, 3)) if wants_bias else None,
+        )
 
 
-def _count_tiles(x: Tensor) -> tuple[int, int]:
-    return (x.shape[-2] - 2) // _OUT, (x.shape[-1] - 2) // _OUT
+def _split(pixels: Tensor) -> Iterator[tuple[tuple[slice, slice], tuple[slice, slice]]]:
+    """Yield the slices of images and rows that are read, and written, for some hundred tiles at a time."""
+    rows, columns = _count_tiles(pixels)
+    images_at_once = max(1, _TILES_AT_ONCE // (rows * columns))
+    rows_at_once = min(rows, max(1, _TILES_AT_ONCE // columns))
+    for image in range(0, len(pixels), images_at_once):
+        images = slice(image, image + images_at_once)
+        for row in range(0, rows, rows_at_once):
+            start, stop = _OUT * row, _OUT * min(row + rows_at_once, rows)
+            yield (images, slice(start, stop + 2)), (images, slice(start, stop))
 
 
-def _transform_input(x: Tensor) -> Tensor:
+def _count_tiles(pixels: Tensor) -> tuple[int, int]:
+    return (pixels.shape[1] - 2) // _OUT, (pixels.shape[2] - 2) // _OUT
+
+
+def _view_tiles(outputs: Tensor) -> Tensor:
+    """Return N×H×W×K as 4×4×N×rows×columns×K tiles."""
+    images, height, width, channels = outputs.shape
+    return outputs.view(images, height // _OUT, _OUT, width // _OUT, _OUT, channels).permute(2, 4, 0, 1, 3, 5)
+
+
+def _transform_input(pixels: Tensor) -> Tensor:
     """Return B d Bᵀ of every tile d: 36×tiles×C (equation 9, the sum's right factor)."""
-    to_input, _, _ = _matrices(x.dtype)
-    pixels = x.permute(0, 2, 3, 1)
+    to_input, _, _ = _matrices(pixels.dtype)
     image, row, column, channel = pixels.stride()
-    shape = (_IN, _IN, len(x), *_count_tiles(x), x.shape[1])
+    shape = (_IN, _IN, len(pixels), *_count_tiles(pixels), pixels.shape[-1])
     steps = (row, column, image, _OUT * row, _OUT * column, channel)
-    tiles = pixels.as_strided(shape, steps).reshape(_IN**2, -1)  # neighbours share two rows: this copies
-    return (to_input @ tiles).view(_IN**2, -1, x.shape[1])
+    overlapping = pixels.as_strided(shape, steps, pixels.storage_offset())
+    tiles = _scratch.take("one", pixels, *shape).copy_(overlapping).view(_IN**2, -1)
+    transformed = _scratch.take("two", pixels, *tiles.shape)
+    return torch.mm(to_input, tiles, out=transformed).view(_IN**2, -1, pixels.shape[-1])
 
 
-def _transpose_input(tiles: Tensor, x: Tensor) -> Tensor:
-    """Return the sum of Bᵀ t B over the tiles t (36×tiles×C) that a pixel of x lies in."""
-    to_input, _, _ = _matrices(x.dtype)
-    rows, columns = _count_tiles(x)
-    pixels = (to_input.t() @ tiles.flatten(1)).view(_IN, _IN, len(x), rows, columns, -1)
-    total = pixels.new_zeros(len(x), *x.shape[-2:], x.shape[1])
+def _add_tiles(tiles: Tensor, total: Tensor) -> None:
+    """Add Bᵀ t B of the tiles t (36×tiles×C) to the pixels that each of them was made from."""
+    to_input, _, _ = _matrices(tiles.dtype)
+    rows, columns = _count_tiles(total)
+    pixels = _scratch.take("two", tiles, _IN**2, tiles[0].numel())
+    torch.mm(to_input.t(), tiles.flatten(1), out=pixels)
+    pixels = pixels.view(_IN, _IN, len(total), rows, columns, -1)
     for row in range(_IN):
         for column in range(_IN):
             total[:, row : row + _OUT * rows : _OUT, column : column + _OUT * columns : _OUT] += pixels[row, column]
-    return total.permute(0, 3, 1, 2)
 
 
 def _transform_weight(weight: Tensor) -> Tensor:
     """Return G g Gᵀ of every kernel g: 36×K×C."""
     _, to_weight, _ = _matrices(weight.dtype)
-    return (to_weight @ weight.permute(2, 3, 0, 1).reshape(9, -1)).view(_IN**2, *weight.shape[:2])
+    kernels = weight.permute(2, 3, 0, 1).reshape(9, -1)
+    transformed = _scratch.take("weight", weight, _IN**2, kernels.shape[1])
+    return torch.mm(to_weight, kernels, out=transformed).view(_IN**2, *weight.shape[:2])

@@ -1,0 +1,93 @@
+"""How much memory a batch will take, said before the first one."""
+
+import itertools
+from pathlib import Path
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from diptych.methods.method import Method
+from diptych.methods.player import Images
+from diptych.methods.random_state import capture_random_state, restore_random_state
+from diptych.methods.rendering import Rendering
+
+_COPIES = 5  # of a weight: itself, its gradient, Adam's two moments, its average
+
+
+class MemoryEstimate(Callback):
+    """Says on a GPU how much a batch will take, and anywhere when that is more than there is."""
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        if not (isinstance(pl_module, Method) and data.preparation.crops and trainer.is_global_zero):
+            return
+        side = data.preparation.crop_size
+        shapes = {domain: (data.batch_size, count, side, side) for domain, count in data.channels.items()}
+        batch = {domain: torch.empty(shape, device="meta") for domain, shape in shapes.items()}
+        with trainer.precision_plugin.train_step_context():
+            needed = estimate_memory(pl_module, batch)
+        free = _find_free(pl_module.device)
+        said = f"memory: about {needed / 2**30:.1f} GiB for a batch of {data.batch_size} at {side}×{side}"
+        if needed > free:
+            less = "recompute=true, by_direction=true and accumulate=N take less"
+            print(f"warning: {said}, and {free / 2**30:.1f} GiB are free; {less}", flush=True)
+        elif pl_module.device.type == "cuda":
+            print(f"{said}; {free / 2**30:.1f} GiB are free", flush=True)
+
+
+def estimate_memory(method: Method, batch: Images) -> int:
+    """Return about how many bytes training takes: the weights' share, the largest graph, and room for its backward.
+
+    The batch is rendered with tensors that have shapes but no content; only its shapes matter.
+    """
+    random = capture_random_state()
+    own = {id(parameter.untyped_storage()): parameter for parameter in method.parameters()}
+    weights = sum(p.numel() * p.element_size() for p in itertools.chain(method.parameters(), method.buffers()))
+    most = 0
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        images = {name: torch.empty(value.shape, device=method.device) for name, value in batch.items()}
+        renders = [p for p in method.players() if any(net in method.translators.values() for net in p.networks)]
+        for player in renders:
+            graph = _Graph(set(own))
+            with torch.autograd.graph.saved_tensors_hooks(graph.keep, lambda tensor: tensor):
+                for _, rendered in Rendering(method, images, method.thrift).show(player):
+                    terms = player.terms(rendered)
+                    most = max(most, graph.bytes + 2 * graph.largest)
+                    del terms, rendered
+                    if not method.thrift.idle:
+                        graph.clear()
+    restore_random_state(random)
+    return _COPIES * weights + most
+
+
+class _Graph:
+    """Adds up what a graph keeps, each storage once, but for the weights."""
+
+    def __init__(self, weights: set[int]) -> None:
+        self._weights = weights
+        self.clear()
+
+    def clear(self) -> None:
+        self._kept: dict[int, Tensor] = {}
+        self.bytes = self.largest = 0
+
+    def keep(self, tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in self._kept and not isinstance(tensor, torch.nn.Parameter):
+            self._kept[storage._cdata] = tensor
+            self.bytes += storage.nbytes()
+            self.largest = max(self.largest, storage.nbytes())
+        return tensor
+
+
+def _find_free(device: torch.device) -> float:
+    """Return the bytes that are free on a device; infinity where that cannot be known."""
+    if device.type == "cuda":
+        return float(torch.cuda.mem_get_info(device)[0])
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return float("inf")
+    return next((float(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")), float("inf"))
