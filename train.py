@@ -58,7 +58,7 @@ def fit(config: DictConfig) -> None:
     from pytorch_lightning import seed_everything
 
     from diptych.callbacks.checkpoint_files import clear_leftovers
-    from diptych.callbacks.machine import choose_layout, require_compiler, start_loggers
+    from diptych.callbacks.machine import choose_by_direction, choose_layout, require_compiler, start_loggers
     from diptych.callbacks.resume import choose_checkpoint
     from diptych.callbacks.run_lock import lock_run
     from diptych.data.text_files import write_text
@@ -78,7 +78,6 @@ def fit(config: DictConfig) -> None:
         clear_leftovers(Path(config.run_dir, "checkpoints"))
         method = instantiate(config.method, channels=data.channels, _convert_="all")
         method.lay_out(choose_layout(config.channels_last, config.trainer.accelerator))
-        method.save_memory(config.recompute, config.by_direction, config.accumulate)
         if config.compile:
             require_compiler()
             method.compile_networks(dynamic=None if data.preparation.crops else True)
@@ -92,6 +91,8 @@ def fit(config: DictConfig) -> None:
         parts = {kind: list(instantiate(config[kind], _convert_="all").values()) for kind in ("callbacks", "logger")}
         epochs = method.schedule.total_epochs
         trainer = instantiate(config.trainer, max_epochs=epochs, **parts, _convert_="all")
+        by_direction = choose_by_direction(config.by_direction, method.renders_apart, trainer.world_size)
+        method.save_memory(config.recompute, by_direction, config.accumulate)
         if trainer.is_global_zero:
             for remark in (*resumption.remarks, *changes):
                 print(remark)

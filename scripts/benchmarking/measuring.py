@@ -100,17 +100,23 @@ def time_call(call: Callable[[], object], device: torch.device, repeats: int = 1
     return (time.perf_counter() - start) / repeats
 
 
-def measure_peaks(device: torch.device, dtype: torch.dtype) -> dict[str, float]:
+def measure_peaks(word: str, precision: str) -> dict[str, float]:
     """Return the rates, in 10⁹ multiply-adds per second, of one large matrix product and one large convolution."""
-    large = 4096 if device.type == "cuda" else 1536
+    device, dtype = torch.device(word), {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
+    large = 8192 if device.type == "cuda" else 1536
     one, other = (torch.randn(large, large, device=device, dtype=dtype) for _ in range(2))
-    images = torch.randn(8 if device.type == "cuda" else 1, 256, 64, 64, device=device, dtype=dtype)
+    layout = torch.channels_last
+    images = torch.randn(64 if device.type == "cuda" else 1, 256, 64, 64, device=device, dtype=dtype)
     weights = torch.randn(256, 256, 3, 3, device=device, dtype=dtype)
+    images, weights = images.to(memory_format=layout), weights.to(memory_format=layout)
     work = {
         "matrix": (large**3, lambda: one @ other),
         "convolution": (images.shape[0] * 256 * 256 * 9 * 64 * 64, lambda: conv2d(images, weights, padding=1)),
     }
+    torch.set_float32_matmul_precision("high")  # TF32 where there is such a thing
+    torch.backends.cudnn.benchmark = True
     with torch.no_grad():
         return {
-            name: sum_of / min(time_call(call, device) for _ in range(6)) / 1e9 for name, (sum_of, call) in work.items()
+            name: amount / min(time_call(call, device, 3) for _ in range(4)) / 1e9
+            for name, (amount, call) in work.items()
         }

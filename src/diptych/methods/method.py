@@ -59,6 +59,11 @@ class Method(LightningModule):
         """Return those of the images on which the terms of one direction depend, where a method can tell them apart."""
         raise NotImplementedError
 
+    @property
+    def renders_apart(self) -> bool:
+        """Whether the directions can be rendered one by one."""
+        return type(self).render_direction is not Method.render_direction
+
     @abstractmethod
     def players(self) -> Sequence[Player]:
         """Return the players in the order in which they move."""
@@ -90,7 +95,7 @@ class Method(LightningModule):
         able = [net for net in self.children() if isinstance(net, Network) and net.recomputes is not None]
         if recompute and not able:
             raise UserError("recompute=true: no network of this recipe can; generator=resnet with instance norm does")
-        if by_direction and type(self).render_direction is Method.render_direction:
+        if by_direction and not self.renders_apart:
             raise UserError(f"by_direction=true: {type(self).__name__} does not render its directions apart")
         if pieces < 1:
             raise UserError(f"accumulate = {pieces} must be at least 1")
