@@ -67,13 +67,20 @@ def test_compiled_networks_agree_with_torch() -> None:
         torch.testing.assert_close(engine(image), result, atol=1e-4, rtol=1e-3)
 
 
-def test_auto_exports_only_where_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_takes_the_fastest_and_exports_only_where_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:
     translator = make_translator(blocks=1)
     assert choose_engine(translator, "auto", images=2).name == "torch, fp32"
-    expected = f"{EXPORTED[-1]}, fp32" if EXPORTED else "torch, fp32"
-    assert choose_engine(translator, "auto", images=100).name == expected
+    for fastest in ("torch", *EXPORTED):
+        monkeypatch.setattr(engines, "_time", lambda channels, e, fastest=fastest: not e.name.startswith(fastest))
+        assert choose_engine(translator, "auto", images=100).name == f"{fastest}, fp32"
     monkeypatch.setattr(engines, "is_installed", lambda engine: engine == "torch")
     assert choose_engine(translator, "auto", images=100).name == "torch, fp32"
+
+
+def test_an_engine_is_timed_on_an_image_of_its_channels() -> None:
+    seen: list[tuple[int, ...]] = []
+    assert engines._time(2, engines.Engine("any", lambda images: seen.append(tuple(images.shape)) or images)) >= 0
+    assert set(seen) == {(1, 2, 256, 256)}
 
 
 def test_an_engine_that_differs_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,8 +3,9 @@
 import multiprocessing
 import resource
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ class Apart:
         self._pipe.send(question)
         try:
             failed, answer = self._pipe.recv()
-        except EOFError:
+        except (EOFError, ConnectionResetError):
             raise SystemExit("error: a variant's process was killed; it may have run out of memory") from None
         if failed:
             raise SystemExit(f"error: {answer}")
@@ -89,11 +90,20 @@ def start(makes: Mapping[str, Make], device: str) -> Iterator[dict[str, Apart]]:
 
 
 def run_apart(makes: Mapping[str, Make], rounds: int, device: str) -> list[Measurement]:
-    """Run the variants in turn, each in its process; their peak memory is a fact about them."""
+    """Run the variants in turn, each in its process; then a round of each in a fresh one, for its peak memory."""
     with start(makes, device) as variants:
         measured = run_in_turn(dict(variants), rounds)
-        peaks: Sequence[float] = [variant.measure_memory() for variant in variants.values()]
-    return [Measurement(m.name, m.rates, {"peak MiB": peak}) for m, peak in zip(measured, peaks, strict=True)]
+    return [
+        replace(m, facts={"peak MiB": measure_memory(make, device)})
+        for m, make in zip(measured, makes.values(), strict=True)
+    ]
+
+
+def measure_memory(make: Make, device: str) -> float:
+    """Return a round's peak in a fresh process, in MiB beyond what the process began with."""
+    with start({"alone": make}, device) as variants:
+        variants["alone"]()
+        return variants["alone"].measure_memory()
 
 
 def call_apart(function: Callable[[], Any], device: str) -> Any:

@@ -1,7 +1,7 @@
 """A folder of JPEGs to a folder of JPEGs: the plain loop, and `diptych translate` with each engine."""
 
 import argparse
-import copy
+import itertools
 import shutil
 import tempfile
 import time
@@ -14,12 +14,12 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms.functional import to_pil_image, to_tensor
 
-from benchmarking.measuring import Measurement, Variant, run_in_turn
+from benchmarking.apart import Make, run_apart
+from benchmarking.measuring import Measurement, Variant
 from benchmarking.textbook import Generator
-from diptych.errors import MachineError
 from diptych.inference import choose_engine, plan, translate_files
 from diptych.inference.engines import is_installed
-from diptych.networks import build
+from diptych.networks import Network, build
 from diptych.translator import Translator
 
 
@@ -48,32 +48,41 @@ def time_folder(call: Callable[[], None], images: int) -> float:
     return images / (time.perf_counter() - start)
 
 
+def make_network(options: argparse.Namespace) -> Network:
+    """Return the generator that every variant runs, with the weights of seed 0."""
+    torch.manual_seed(0)
+    return build("ResnetGenerator", width=options.width, blocks=options.blocks).eval().requires_grad_(False)
+
+
+def make_plain(options: argparse.Namespace, source: Path, out: Path) -> Variant:
+    """Return rounds of the plain loop."""
+    plain = Generator(options.width, options.blocks).eval()
+    plain.load_state_dict(make_network(options).state_dict())
+    device = torch.device(options.device)
+    return partial(time_folder, partial(loop_plainly, plain.to(device), source, out, device), options.count)
+
+
+def make_engine(options: argparse.Namespace, word: str, precision: str, source: Path, out: Path) -> Variant:
+    """Return rounds of `diptych translate` with an engine."""
+    translator = Translator(make_network(options).to(options.device))
+    engine = choose_engine(translator, word, precision)
+    call = partial(translate_with, translator, engine, options.batch, source, out)
+    return partial(time_folder, call, options.count)
+
+
 def benchmark_translate(options: argparse.Namespace) -> list[Measurement]:
     """Images per second, end to end, of the plain loop and of every engine that is installed."""
-    device = torch.device(options.device)
-    torch.manual_seed(0)
-    network = build("ResnetGenerator", width=options.width, blocks=options.blocks).eval().requires_grad_(False)
-    plain = Generator(options.width, options.blocks).eval()
-    plain.load_state_dict(network.state_dict())
-    translator, plain = Translator(network.to(device)), plain.to(device)
     with tempfile.TemporaryDirectory() as folder:
-        source, out = Path(folder, "in"), Path(folder, "out")
+        source = Path(folder, "in")
         source.mkdir()
         for index in range(options.count):
             picture = Image.effect_mandelbrot((options.size, options.size), (-2, -1.5, 1, 1.5), 20 + index)
             picture.convert("RGB").save(source / f"{index:03d}.jpg", quality=90)
-        variants: dict[str, Variant] = {
-            "plain loop, fp32": partial(time_folder, partial(loop_plainly, plain, source, out, device), options.count)
-        }
-        for word in options.engines:
-            for precision in options.precisions:
-                if not is_installed(word) or (word, precision) == ("onnx", "bf16"):
-                    continue
-                try:
-                    engine = choose_engine(Translator(copy.deepcopy(network)), word, precision, options.count)
-                except MachineError as error:
-                    print(f"left out: {error}")
-                    continue
-                call = partial(translate_with, translator, engine, options.batch, source, out)
-                variants[f"diptych, {engine.name}"] = partial(time_folder, call, options.count)
-        return run_in_turn(variants, options.rounds)
+        makes: dict[str, Make] = {"plain loop, fp32": partial(make_plain, options, source, Path(folder, "plain"))}
+        for word, precision in itertools.product(options.engines, options.precisions):
+            if not is_installed(word) or (word, precision) == ("onnx", "bf16"):
+                print(f"left out: {word} in {precision} cannot be run here")
+                continue
+            name = f"diptych, {word}, {precision}"
+            makes[name] = partial(make_engine, options, word, precision, source, Path(folder, f"{word}-{precision}"))
+        return run_apart(makes, options.rounds, options.device)

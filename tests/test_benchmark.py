@@ -1,0 +1,79 @@
+"""The benchmarks run, compare like with like, and refuse to compare what differs."""
+
+import json
+import subprocess
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+SCRIPTS = Path(__file__).parent.parent / "scripts"
+sys.path.insert(0, str(SCRIPTS))
+from benchmarking import training  # noqa: E402
+from benchmarking.measuring import Measurement, run_in_turn  # noqa: E402
+from benchmarking.textbook import Textbook  # noqa: E402
+
+TINY = {"size": 16, "batch": 1, "width": 4, "blocks": 1, "device": "cpu", "steps": 1}
+
+
+def run(script: str, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(SCRIPTS / script), *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_the_textbook_and_ours_compute_the_same() -> None:
+    assert training.compare_losses(Namespace(**TINY), torch.float64, 3) < 1e-9
+
+
+def test_a_difference_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = Textbook.step
+    monkeypatch.setattr(Textbook, "step", lambda self, a, b: plain(self, a, b * 1.01))
+    assert training.compare_losses(Namespace(**TINY), torch.float64, 1) > 1e-4
+
+
+def test_ratios_are_taken_within_a_round() -> None:
+    rates = {"slow": iter([9.0, 1.0, 2.0, 4.0]), "fast": iter([9.0, 3.0, 4.0, 16.0])}
+    slow, fast = run_in_turn({name: values.__next__ for name, values in rates.items()}, rounds=3)
+    assert fast.compare(slow) == [2.0, 3.0, 4.0]
+    assert fast == Measurement("fast", [3.0, 4.0, 16.0])
+
+
+def test_multiplications_are_counted_as_by_hand() -> None:
+    """Six generator images forwards and backwards: a block's two 3×3 convolutions dominate a deep narrow network."""
+    few, many = (training.count_multiplications(Namespace(**{**TINY, "blocks": blocks})) for blocks in (1, 2))
+    block = 2 * (16 * 16 * 9) * (4 * 4)  # width 4·4, 16/4 pixels a side
+    assert (many - few) * 1e9 == pytest.approx(6 * 3 * block)
+
+
+@pytest.mark.slow
+def test_training_is_measured_in_processes_of_their_own(tmp_path: Path) -> None:
+    words = [f"--{key}={value}" for key, value in TINY.items()]
+    path = tmp_path / "a.json"
+    done = run("benchmark.py", "train", *words, "--rounds=2", "--precisions=fp32", "--thrift", f"--json={path}")
+    assert done.returncode == 0, done.stderr
+    record = json.loads(path.read_text())["variants"]
+    assert set(record) == {
+        "textbook, fp32",
+        "diptych, fp32, channels last",
+        "diptych, fp32, channels last, both directions at once",
+        "diptych, fp32, channels last, recompute",
+    }
+    for facts in record.values():
+        assert len(facts["rates"]) == 2
+        assert facts["peak MiB"] > 0
+        assert 0 < facts["share of peak"] < 1
+    assert run("plot_speed.py", str(path), f"--out={tmp_path}/a.png").returncode == 0
+    with Image.open(tmp_path / "a.png") as picture:
+        assert picture.width > 500
+
+
+@pytest.mark.slow
+def test_the_gpu_script_says_what_it_had_no_time_for(tmp_path: Path) -> None:
+    words = ["--device=cpu", "--size=16", "--width=4", "--blocks=1", "--minutes=0.6", f"--out={tmp_path}"]
+    done = run("benchmark_gpu.py", *words)
+    assert done.returncode == 1
+    assert "not measured: out of time" in done.stdout
+    assert (tmp_path / "train-batch-1.json").is_file()
