@@ -26,8 +26,13 @@ class MemoryEstimate(Callback):
         side = data.preparation.crop_size
         shapes = {domain: (data.batch_size, count, side, side) for domain, count in data.channels.items()}
         batch = {domain: torch.empty(shape, device="meta") for domain, shape in shapes.items()}
-        with trainer.precision_plugin.train_step_context():
-            needed = estimate_memory(pl_module, batch)
+        try:
+            with trainer.precision_plugin.train_step_context():
+                needed = estimate_memory(pl_module, batch)
+        except RuntimeError as error:  # a term that asks what a tensor holds
+            reason = str(error).splitlines()[0]
+            print(f"memory: cannot be estimated for {type(pl_module).__name__} ({reason})", flush=True)
+            return
         free = _find_free(pl_module.device)
         said = f"memory: about {needed / 2**30:.1f} GiB for a batch of {data.batch_size} at {side}×{side}"
         if needed > free:
@@ -42,31 +47,33 @@ def estimate_memory(method: Method, batch: Images) -> int:
 
     The batch is rendered with tensors that have shapes but no content; only its shapes matter.
     """
-    random = capture_random_state()
-    own = {id(parameter.untyped_storage()): parameter for parameter in method.parameters()}
+    random, remembered = capture_random_state(), {name: p.state_dict() for name, p in method.remembered().items()}
     weights = sum(p.numel() * p.element_size() for p in itertools.chain(method.parameters(), method.buffers()))
     most = 0
-    with FakeTensorMode(allow_non_fake_inputs=True):
-        images = {name: torch.empty(value.shape, device=method.device) for name, value in batch.items()}
-        renders = [p for p in method.players() if any(net in method.translators.values() for net in p.networks)]
-        for player in renders:
-            graph = _Graph(set(own))
-            with torch.autograd.graph.saved_tensors_hooks(graph.keep, lambda tensor: tensor):
-                for _, rendered in Rendering(method, images, method.thrift).show(player):
-                    terms = player.terms(rendered)
-                    most = max(most, graph.bytes + 2 * graph.largest)
-                    del terms, rendered
-                    if not method.thrift.idle:
-                        graph.clear()
-    restore_random_state(random)
+    try:
+        with FakeTensorMode(allow_non_fake_inputs=True):
+            images = {name: torch.empty(value.shape, device=method.device) for name, value in batch.items()}
+            renders = [p for p in method.players() if any(net in method.translators.values() for net in p.networks)]
+            for player in renders:
+                graph = _Graph()
+                with torch.autograd.graph.saved_tensors_hooks(graph.keep, lambda tensor: tensor):
+                    for _, rendered in Rendering(method, images, method.thrift).show(player):
+                        terms = player.terms(rendered)
+                        most = max(most, graph.bytes + 2 * graph.largest)
+                        del terms, rendered
+                        if not method.thrift.idle:
+                            graph.clear()
+    finally:
+        restore_random_state(random)
+        for name, part in method.remembered().items():
+            part.load_state_dict(remembered[name])
     return _COPIES * weights + most
 
 
 class _Graph:
     """Adds up what a graph keeps, each storage once, but for the weights."""
 
-    def __init__(self, weights: set[int]) -> None:
-        self._weights = weights
+    def __init__(self) -> None:
         self.clear()
 
     def clear(self) -> None:
