@@ -11,8 +11,8 @@ from diptych.callbacks import MemoryEstimate, memory
 from diptych.callbacks.memory import estimate_memory
 from diptych.data import UnpairedData
 from diptych.errors import UserError
-from diptych.losses import LowResolution
-from diptych.methods import CycleGAN, Extra
+from diptych.losses import LeastSquares, LowResolution
+from diptych.methods import CycleGAN, Extra, Schedule
 from diptych.methods.method import Method
 from diptych.methods.rendering import Rendering, Thrift
 
@@ -38,9 +38,9 @@ def test_a_method_that_renders_its_directions_together_says_so() -> None:
     class Together(CycleGAN):
         render_direction = Method.render_direction
 
-    options = {key: getattr(make_cyclegan(), key) for key in ("weights", "schedule", "adversarial")}
     network = {"network": "ResnetGenerator", "width": 4, "blocks": 1}
-    method = Together(network, {"network": "PatchDiscriminator", "width": 4}, optimizer={}, **options)
+    options = {"weights": WEIGHTS, "optimizer": {}, "schedule": Schedule(1, 1)}
+    method = Together(network, {"network": "PatchDiscriminator", "width": 4}, LeastSquares(), **options)
     with pytest.raises(UserError, match="by_direction=true: Together does not render"):
         method.save_memory(by_direction=True)
 
@@ -62,7 +62,7 @@ def test_saving_memory_changes_nothing_but_rounding(options: dict) -> None:
         trainer = make_trainer(precision="64-true")
         trainer.fit(method, Batches(batch_size=4, dtype=torch.float64))
         state = method.state_dict() | {
-            f"pool{i}": image for i, image in enumerate(method.pool_b.state_dict()["images"])
+            f"pool{i}": image for i, image in enumerate(method.duels["b"].pool.state_dict()["images"])
         }
         results.append((state, {k: float(v) for k, v in trainer.callback_metrics.items()}))
     (plain, plain_losses), (thrifty, thrifty_losses) = results
@@ -140,7 +140,7 @@ def test_the_estimate_counts_what_the_graph_keeps() -> None:
     random = torch.get_rng_state()
     estimate = estimate_memory(method, {domain: torch.empty(2, 3, 64, 64, device="meta") for domain in "ab"})
     assert torch.equal(torch.get_rng_state(), random)
-    assert method.pool_a.state_dict()["images"] == []
+    assert method.duels["a"].pool.state_dict()["images"] == []
     largest = 4 * 2 * 16 * 70 * 70 * 2  # the padded images before the last convolution, two calls in one
     assert graph < estimate - 5 * weights <= 1.05 * graph + 2 * largest
     method.save_memory(recompute=True, by_direction=True, pieces=2)

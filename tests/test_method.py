@@ -96,7 +96,7 @@ def test_penalised_games_train(penalty: GradientPenalty | R1) -> None:
     before = [parameter.clone() for parameter in method.discriminator_a.parameters()]
     make_trainer().fit(method, Batches())
     assert any(not torch.equal(b, p) for b, p in zip(before, method.discriminator_a.parameters(), strict=True))
-    assert float(make_cyclegan(adversarial=Hinge()).adversarial.on_real(torch.ones(1))) == 0
+    assert float(make_cyclegan(adversarial=Hinge()).duels["a"].adversarial.on_real(torch.ones(1))) == 0
 
 
 @pytest.mark.parametrize(

@@ -109,9 +109,9 @@ def make_method(folder: Path, settings: dict) -> CycleGAN:
         generator,
         discriminator,
         GAMES[settings["gan_mode"]](),
-        weights,
-        {"generator": adam, "discriminator": adam},
-        schedule,
+        weights=weights,
+        optimizer={"generator": adam, "discriminator": adam},
+        schedule=schedule,
         pool_size=settings["pool_size"],
     )
     # The original's D_A judges domain B.

@@ -29,7 +29,8 @@ class UnpairedData(LightningDataModule):
 
     The folders are searched at once, so that a missing or empty one is reported before any model is built. `…_a` is
     said of the first folder; `swap` exchanges A and B after that, and `names` are the domains' names then.
-    `skipped` are the files left out from the start, with the reasons.
+    `paired`: training images of one name belong together, and those without a partner are left out. `skipped` are the
+    files left out from the start, with the reasons.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class UnpairedData(LightningDataModule):
         cache_dir: str | None = None,
         cache_gib: float = 20.0,
         swap: bool = False,
+        paired: bool = False,
         domains: Sequence[str] = ("A", "B"),
         seed: int = 0,
     ) -> None:
@@ -77,7 +79,7 @@ class UnpairedData(LightningDataModule):
         self.cache, self.cache_gib = cache, cache_gib
         self.cache_root = Path(cache_dir) if cache_dir else find_cache()
         self.augment = augment
-        self.on_error = on_error
+        self.on_error, self.paired = on_error, paired
         if root is not None and download is not None:
             obtain(download, Path(root))
         folders = dict(zip("ab", "ba" if swap else "ab", strict=True))
@@ -99,7 +101,12 @@ class UnpairedData(LightningDataModule):
         for domain, form in self.forms.items():
             for selection, find_problem in ((train[domain], self.preparation.find_problem), (test[domain], None)):
                 examine(selection, form, self.on_error == "skip", self.cache_root, find_problem)
-        keep_pairs(test, aligned)
+        if aligned:
+            keep_pairs(test)
+        if self.paired:
+            keep_pairs(train)
+            if not train["a"].paths:
+                raise UserError("data.paired=true: no training image of A has the name of one of B")
         self.train_paths = {domain: selection.paths for domain, selection in train.items()}
         self.test_paths = {domain: selection.paths for domain, selection in test.items()}
         self.skipped = [line for group in (train, test) for selection in group.values() for line in selection.skipped]
@@ -135,7 +142,7 @@ class UnpairedData(LightningDataModule):
             Domain(self.train_paths[domain], self.preparation, self.forms[domain], cache, self.on_error == "skip")
             for domain in "ab"
         )
-        return UnpairedImages(a, b, self.seed)
+        return UnpairedImages(a, b, self.seed, self.paired)
 
     def _open_cache(self) -> PixelCache | None:
         """Return the cache with this process's share of what it may still write."""
@@ -180,7 +187,7 @@ class UnpairedData(LightningDataModule):
         for number, domain in enumerate("ab"):
             devices = [batch[domain].device] if batch[domain].is_cuda else []
             with torch.random.fork_rng(devices), torch.no_grad():
-                torch.manual_seed(mix(self.seed, getattr(method, "iteration", 0), rank, number))
+                torch.manual_seed(mix(self.seed, getattr(method, "iteration", 0), rank, 0 if self.paired else number))
                 batch[domain] = self.augment(to_unit(batch[domain])).clamp(0, 1).mul(2).sub(1).to(dtype)
         return batch
 

@@ -87,10 +87,8 @@ def check_with_progress(index: Index, paths: list[Path], again: bool = False) ->
         index.check(paths, lambda: progress.advance(task), again)
 
 
-def keep_pairs(tests: dict[str, Selection], aligned: bool) -> None:
-    """Where test images belong together, take out the partners of those that were taken out."""
-    if not aligned:
-        return
-    both = {path.stem for path in tests["a"].paths} & {path.stem for path in tests["b"].paths}
-    for selection in tests.values():
-        selection.paths = [path for path in selection.paths if path.stem in both]
+def keep_pairs(selections: dict[str, Selection]) -> None:
+    """Leave out images of A and B that have no partner of the same name, and bring both into one order."""
+    both = {path.stem for path in selections["a"].paths} & {path.stem for path in selections["b"].paths}
+    for selection in selections.values():
+        selection.paths = sorted((path for path in selection.paths if path.stem in both), key=lambda path: path.stem)

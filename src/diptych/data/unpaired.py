@@ -30,12 +30,12 @@ def seed_generator(*numbers: int) -> Generator:
 class UnpairedImages(Dataset[Item]):
     """Item (epoch, i) is image i mod |A| of A beside a random image of B, both as stored (uint8, or floats).
 
-    `notes` say what happened to files.
+    With `paired` it is image i of B, cropped and flipped alike. `notes` say what happened to files.
     """
 
-    def __init__(self, a: Domain, b: Domain, seed: int) -> None:
+    def __init__(self, a: Domain, b: Domain, seed: int, paired: bool = False) -> None:
         self.a, self.b = a, b
-        self.seed = seed
+        self.seed, self.paired = seed, paired
 
     def __len__(self) -> int:
         return max(len(self.a), len(self.b))
@@ -43,9 +43,10 @@ class UnpairedImages(Dataset[Item]):
     def __getitem__(self, draw: Draw) -> Item:
         random, notes = seed_generator(self.seed, *draw), Notes()
         index_a, index_b = self._pair(draw, random)
+        other = seed_generator(self.seed, *draw) if self.paired else random
         return {
             "a": self.a.preparation.vary(self.a.load(index_a, notes), random),
-            "b": self.b.preparation.vary(self.b.load(index_b, notes), random),
+            "b": self.b.preparation.vary(self.b.load(index_b, notes), other),
             "notes": notes,
         }
 
@@ -55,6 +56,8 @@ class UnpairedImages(Dataset[Item]):
         return self.a.paths[index_a], self.b.paths[index_b]
 
     def _pair(self, draw: Draw, random: Generator) -> tuple[int, int]:
+        if self.paired:
+            return draw[1] % len(self.a), draw[1] % len(self.b)
         return draw[1] % len(self.a), int(torch.randint(len(self.b), (), generator=random))
 
 

@@ -8,9 +8,14 @@ from abc import ABC, abstractmethod
 import torch.nn.functional as F
 from torch import Tensor
 
+from diptych.errors import UserError
+
 
 class Adversarial(ABC):
     """A game between a generator and a discriminator."""
+
+    relative = False
+    """Whether the generator's loss takes the logits of real images too."""
 
     @abstractmethod
     def generator(self, fake: Tensor) -> Tensor:
@@ -29,27 +34,36 @@ class Adversarial(ABC):
         return 0.5 * (self.on_real(real) + self.on_fake(fake))
 
 
-class LeastSquares(Adversarial):
+class Smoothed(Adversarial):
+    """A game of labels; `smoothing` lowers the discriminator's label of real images (Salimans et al. 2016, 3.4)."""
+
+    def __init__(self, smoothing: float = 0.0) -> None:
+        if not 0.0 <= smoothing < 1.0:
+            raise UserError(f"{type(self).__name__}.smoothing = {smoothing} must lie between 0 and 1")
+        self.smoothing = smoothing
+
+
+class LeastSquares(Smoothed):
     """LSGAN (Mao et al. 2017, eq. 9): squared distance to 1 for real, to 0 for fake."""
 
     def generator(self, fake: Tensor) -> Tensor:
-        return self.on_real(fake)
+        return (fake - 1).square().mean()
 
     def on_real(self, real: Tensor) -> Tensor:
-        return (real - 1).square().mean()
+        return (real - (1 - self.smoothing)).square().mean()
 
     def on_fake(self, fake: Tensor) -> Tensor:
         return fake.square().mean()
 
 
-class CrossEntropy(Adversarial):
+class CrossEntropy(Smoothed):
     """`vanilla` in the CycleGAN code: binary cross entropy of the logits; -log σ(x) = softplus(-x)."""
 
     def generator(self, fake: Tensor) -> Tensor:
-        return self.on_real(fake)
+        return F.softplus(-fake).mean()
 
     def on_real(self, real: Tensor) -> Tensor:
-        return F.softplus(-real).mean()
+        return (F.softplus(-real) + self.smoothing * real).mean()
 
     def on_fake(self, fake: Tensor) -> Tensor:
         return F.softplus(fake).mean()
@@ -86,3 +100,28 @@ class Wasserstein(Adversarial):
 
     def on_fake(self, fake: Tensor) -> Tensor:
         return fake.mean()
+
+
+class Relativistic(Adversarial):
+    """RpGAN (Jolicoeur-Martineau 2019) as R3GAN takes it (Huang et al. 2024, eq. 2): only differences count.
+
+    Each real image's logits are compared with those of a fake one; to be used with `R1AndR2`.
+    """
+
+    relative = True
+
+    def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        if real is None:
+            raise ValueError("a relativistic generator is judged against real images")
+        return F.softplus(real - fake).mean()
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        return F.softplus(fake - real).mean()
+
+    def on_real(self, real: Tensor) -> Tensor:
+        """Return the discriminator's loss where fakes got the logit 0."""
+        return F.softplus(-real).mean()
+
+    def on_fake(self, fake: Tensor) -> Tensor:
+        """Return the discriminator's loss where reals got the logit 0."""
+        return F.softplus(fake).mean()

@@ -1,8 +1,28 @@
 """Methods: how translators are learnt, one file per paper."""
 
+from diptych.methods.cut import CUT
 from diptych.methods.cyclegan import CycleGAN
+from diptych.methods.dclgan import DCLGAN
+from diptych.methods.distancegan import DistanceGAN
+from diptych.methods.encoder_decoder import EncoderDecoder
+from diptych.methods.gcgan import GcGAN
 from diptych.methods.method import Method
+from diptych.methods.pix2pix import Pix2Pix
 from diptych.methods.player import Extra, Images, Player, Terms
 from diptych.methods.schedule import Schedule
 
-__all__ = ["CycleGAN", "Extra", "Images", "Method", "Player", "Schedule", "Terms"]
+__all__ = [
+    "CUT",
+    "DCLGAN",
+    "CycleGAN",
+    "DistanceGAN",
+    "EncoderDecoder",
+    "Extra",
+    "GcGAN",
+    "Images",
+    "Method",
+    "Pix2Pix",
+    "Player",
+    "Schedule",
+    "Terms",
+]

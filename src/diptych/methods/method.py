@@ -24,9 +24,12 @@ class Method(LightningModule):
     """A way of learning translators; a subclass says what is rendered, who plays, and for which terms.
 
     `weights` and `optimizer` are keyed by player; a term and its weight share a name, and neither may lack the other.
-    `recipe` is what the checkpoint says about its making.
+    `clip` is the largest norm of a player's gradient. `recipe` is what the checkpoint says about its making.
     `iteration` counts batches and `images_seen` images of one domain over all processes.
     """
+
+    needs_pairs = False
+    """Whether image i of A and of B must belong together."""
 
     def __init__(
         self,
@@ -34,6 +37,7 @@ class Method(LightningModule):
         optimizer: Mapping[str, MakeOptimizer],
         schedule: Schedule,
         extras: Mapping[str, Extra] | None = None,
+        clip: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -44,6 +48,7 @@ class Method(LightningModule):
         self.make_optimizer = dict(optimizer)
         self.schedule = schedule
         self.extras = dict(extras or {})
+        self.clip = dict(clip or {})
         self.thrift = Thrift()
         self.iteration = 0
         self.images_seen = 0
@@ -143,6 +148,10 @@ class Method(LightningModule):
                     totals[term] = totals.get(term, torch.zeros_like(value)) + share * value.detach()
                 del images, terms  # and with them their graph, before the next is made
         self._check_complete(player.name, totals, seen)
+        if player.name in self.clip:
+            nn.utils.clip_grad_norm_(
+                [p for network in player.networks for p in network.parameters()], self.clip[player.name]
+            )
         optimizer.step()
         self.log_dict({f"{player.name}/{term}": value for term, value in totals.items()})
 
@@ -186,7 +195,7 @@ class Method(LightningModule):
     @contextmanager
     def _only(self, player: Player) -> Iterator[None]:
         """Freeze the networks of everybody else: no gradient is computed for weights that do not move."""
-        mine = {id(p) for network in player.networks for p in network.parameters()}
+        mine = {id(parameter) for parameter in player.parameters()}
         others = [p for p in self.parameters() if id(p) not in mine and p.requires_grad]
         for parameter in others:
             parameter.requires_grad_(False)
@@ -202,8 +211,7 @@ class Method(LightningModule):
         for player in self.players():
             if player.name not in self.make_optimizer:
                 raise UserError(f"method.optimizer.{player.name} is not set")
-            parameters = [p for network in player.networks for p in network.parameters()]
-            optimizer = self.make_optimizer[player.name](parameters)
+            optimizer = self.make_optimizer[player.name](player.parameter_groups())
             for group in optimizer.param_groups:
                 group["initial_lr"] = group["lr"]
             optimizers.append(optimizer)
@@ -214,7 +222,9 @@ class Method(LightningModule):
         return optimizers if isinstance(optimizers, list) else [optimizers]  # type: ignore[return-value, list-item]
 
     def on_fit_start(self) -> None:
-        """Learn the length of an epoch from the data."""
+        """Learn the length of an epoch from the data, and whether these are what the method needs."""
+        if self.needs_pairs and not getattr(self.trainer.datamodule, "paired", True):  # type: ignore[attr-defined]
+            raise UserError(f"{type(self).__name__} learns from pairs: data.paired=true")
         self.images_per_epoch = getattr(self.trainer.datamodule, "images_per_epoch", 1)  # type: ignore[attr-defined]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -13,6 +13,7 @@ Weights = Mapping[str, Mapping[str, float]]
 MakeOptimizer = Callable[..., Optimizer]
 
 
+@runtime_checkable
 class Stateful(Protocol):
     """Something whose state belongs in the checkpoint although it is no network."""
 
@@ -23,11 +24,29 @@ class Stateful(Protocol):
 
 @dataclass(frozen=True)
 class Player:
-    """One side of the game: the networks it trains and the loss terms it minimises."""
+    """One side of the game: the networks it trains and the loss terms it minimises.
+
+    `settings` are a network's own for the optimizer, such as `{"lr": 0.001}`, one mapping per network.
+    """
 
     name: str
     networks: Sequence[nn.Module]
     terms: Callable[[Images], Terms]
+    settings: Sequence[Mapping[str, Any]] = ()
+
+    def parameters(self) -> list[nn.Parameter]:
+        """Return the weights of all its networks."""
+        return [parameter for network in self.networks for parameter in network.parameters()]
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Return the weights for an optimizer, those of equal settings together."""
+        groups: list[dict[str, Any]] = []
+        for network, settings in zip(self.networks, self.settings or [{}] * len(self.networks), strict=True):
+            group = next((group for group in groups if {**group, "params": None} == {**settings, "params": None}), None)
+            if group is None:
+                groups.append(group := {"params": [], **settings})
+            group["params"] += network.parameters()
+        return groups
 
 
 @dataclass(frozen=True)

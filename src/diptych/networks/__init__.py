@@ -2,24 +2,30 @@
 
 from diptych.networks.allocation import keep_freed_memory
 from diptych.networks.calls import apply, sees_images_alone
+from diptych.networks.features import FeatureNetwork, describe_features, look
 from diptych.networks.initialisation import initialise
 from diptych.networks.patch_discriminator import PatchDiscriminator
+from diptych.networks.patch_projector import PatchProjector
 from diptych.networks.pixel_discriminator import PixelDiscriminator
 from diptych.networks.registry import Network, build, build_for, names
 from diptych.networks.resnet_generator import ResnetGenerator
 from diptych.networks.unet_generator import UnetGenerator
 
 __all__ = [
+    "FeatureNetwork",
     "Network",
     "PatchDiscriminator",
+    "PatchProjector",
     "PixelDiscriminator",
     "ResnetGenerator",
     "UnetGenerator",
     "apply",
     "build",
     "build_for",
+    "describe_features",
     "initialise",
     "keep_freed_memory",
+    "look",
     "names",
     "sees_images_alone",
 ]

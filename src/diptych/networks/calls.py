@@ -1,5 +1,7 @@
 """Calling a network on several batches at once where that changes nothing but the time it takes."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -9,14 +11,23 @@ def sees_images_alone(network: nn.Module) -> bool:
     return not any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in network.modules())
 
 
-def apply(network: nn.Module, *images: Tensor) -> tuple[Tensor, ...]:
+def apply(network: nn.Module, *images: Tensor) -> tuple[Any, ...]:
     """Run the network on several image batches, in one call where it sees each image alone.
 
-    Results of reduced precision become float32, so that losses are computed in it.
+    Returns a result per batch: a tensor, or a tuple of them where that is what the network returns. Results of reduced
+    precision become float32, so that losses are computed in it.
     """
     shapes = {image.shape[1:] for image in images}
     if len(images) > 1 and len(shapes) == 1 and sees_images_alone(network):
-        results = network(torch.cat(images)).split([len(image) for image in images])
-    else:
-        results = tuple(network(image) for image in images)
-    return tuple(r.float() if r.dtype in (torch.bfloat16, torch.float16) else r for r in results)
+        result, sizes = network(torch.cat(images)), [len(image) for image in images]
+        if isinstance(result, Tensor):
+            return tuple(_restore(part) for part in result.split(sizes))
+        return tuple(zip(*([_restore(part) for part in one.split(sizes)] for one in result), strict=True))
+    return tuple(_restore(network(image)) for image in images)
+
+
+def _restore(result: Any) -> Any:
+    """Return in float32 what is of less precision."""
+    if not isinstance(result, Tensor):
+        return tuple(_restore(part) for part in result)
+    return result.float() if result.dtype in (torch.bfloat16, torch.float16) else result

@@ -42,9 +42,10 @@ class Network(nn.Module):
     recomputes: bool | None = None
     """Whether training forgets activations and computes them again in the backward; None where it cannot."""
 
-    def __init_subclass__(cls, **keywords: Any) -> None:
+    def __init_subclass__(cls, registered: bool = True, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
-        _NETWORKS[cls.__name__] = cls
+        if registered:
+            _NETWORKS[cls.__name__] = cls
 
     def __new__(cls, *positional: Any, **named: Any) -> "Network":
         network = super().__new__(cls)

@@ -4,6 +4,7 @@ The layers stand in one `Sequential` in the published order, so that published w
 and so that a layer's number means what papers such as CUT mean by it.
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal
 
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from diptych.errors import UserError
+from diptych.networks.features import FeatureNetwork
 from diptych.networks.layers import (
     BlurDown,
     BlurUp,
@@ -21,7 +23,7 @@ from diptych.networks.layers import (
     pad_to_multiple,
     uses_bias,
 )
-from diptych.networks.registry import Channels, Depth, Network, Norm, Width
+from diptych.networks.registry import Channels, Depth, Norm, Width
 from diptych.networks.winograd import Conv3x3
 
 _HALVINGS = 2
@@ -40,7 +42,7 @@ class ResnetBlock(nn.Module):
         return x + self.conv_block(x)
 
 
-class ResnetGenerator(Network):
+class ResnetGenerator(FeatureNetwork):
     """Two halvings, `blocks` residual blocks, two doublings; tanh output of the input's size.
 
     A `residual` generator's tanh is the change that is made to the input, so that it starts as a copy.
@@ -89,6 +91,20 @@ class ResnetGenerator(Network):
         padded = pad_to_multiple(x, self.stride, self.smallest)
         result = self._run(padded)[..., :height, :width]
         return (x + 2 * result).clamp(-1, 1) if self.residual else result
+
+    @property
+    def depth(self) -> int:
+        return len(self.model)
+
+    def features(self, x: Tensor, layers: Sequence[int]) -> list[Tensor]:
+        """Return outputs of modules of the published `Sequential`, by their numbers there."""
+        x = pad_to_multiple(x, self.stride, self.smallest)
+        found = []
+        for index, layer in enumerate(self.model[: max(layers) + 1]):
+            x = layer(x)
+            if index in layers:
+                found.append(x)
+        return found
 
     def _run(self, x: Tensor) -> Tensor:
         if not (self.recomputes and torch.is_grad_enabled()):

@@ -1,0 +1,68 @@
+"""Contrastive Learning for Unpaired Image-to-Image Translation.
+
+Taesung Park, Alexei A. Efros, Richard Zhang, Jun-Yan Zhu. ECCV 2020. https://arxiv.org/abs/2007.15651
+"""
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from diptych.losses import Contrastive
+from diptych.methods.game import Game
+from diptych.methods.patch_contrast import PatchContrast, Side
+from diptych.methods.player import Images, Player, Terms
+from diptych.networks import apply
+
+
+class CUT(Game):
+    """One generator, one discriminator, no way back: a patch should be known by what was there before.
+
+    FastCUT is this with `contrastive_a` weighted 10, `contrastive_b` 0 and `flip_equivariance`. `contrastive` may weigh
+    negatives as MoNCE or hDCE do, `relation` add SRC, and `projector.selection` select queries as QS-Attn does.
+    """
+
+    def __init__(
+        self,
+        *words: Any,
+        layers: Sequence[int] = (0, 4, 8, 12, 16),
+        projector: Mapping[str, Any] | None = None,
+        contrastive: Contrastive | None = None,
+        relation: Contrastive | None = None,
+        flip_equivariance: bool = False,
+        **settings: Any,
+    ) -> None:
+        super().__init__(*words, **settings)
+        self.require_equal_channels("contrastive_b", "identity_b")
+        self.flip_equivariance = flip_equivariance
+        self._flipped = False  # whether the last rendering was of mirrored images
+        self.generator_ab = self.make_generator("ab")
+        self.discriminator_b = self.make_discriminator("b")
+        self.contrast = PatchContrast(layers, contrastive, relation)
+        self.projector = self.contrast.make_projector(self.generator_ab, projector or {})
+        self.initialise()
+
+    def render(self, batch: Images) -> Images:
+        a, b = batch["a"], batch["b"]
+        wanted = any(self.weight("generator", f"{term}_b") for term in ("contrastive", "relation", "identity"))
+        self._flipped = self.flip_equivariance and random.random() < 0.5
+        seen = [image.flip(-1) if self._flipped else image for image in ((a, b) if wanted else (a,))]
+        fake_b, *identity_b = apply(self.generator_ab, *seen)
+        images = {"real_a": a, "real_b": b, "fake_b": fake_b}
+        return images | ({"identity_b": identity_b[0]} if wanted else {})
+
+    def players(self) -> Sequence[Player]:
+        return (
+            Player("discriminator", (self.discriminator_b,), lambda images: self.judge("b", images)),
+            Player("generator", (self.generator_ab, self.projector), self.generator_terms),
+        )
+
+    def generator_terms(self, images: Images) -> Terms:
+        """Equation 5: the adversarial loss, PatchNCE(G, H, X), and PatchNCE(G, H, Y) of the identity."""
+        side, flipped = Side(self.generator_ab, self.projector), self._flipped
+        terms = {"adversarial_ab": self.persuade("b", images)}
+        terms |= self.contrast.compare("a", side, side, images["real_a"], images["fake_b"], flipped)
+        if "identity_b" in images:
+            terms |= self.contrast.compare("b", side, side, images["real_b"], images["identity_b"], flipped)
+            real = images["real_b"].flip(-1) if flipped else images["real_b"]
+            terms["identity_b"] = (images["identity_b"] - real).abs().mean()
+        return terms

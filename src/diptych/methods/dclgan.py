@@ -1,0 +1,82 @@
+"""Dual Contrastive Learning for Unsupervised Image-to-Image Translation.
+
+Junlin Han, Mehrdad Shoeiby, Lars Petersson, Mohammad Ali Armin. CVPR Workshops 2021. https://arxiv.org/abs/2104.07689
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch.nn.functional import l1_loss
+
+from diptych.losses import Contrastive
+from diptych.methods.game import Game
+from diptych.methods.patch_contrast import PatchContrast, Side
+from diptych.methods.player import Images, Player, Terms
+from diptych.networks import apply, sees_images_alone
+
+
+class DCLGAN(Game):
+    """CUT in both directions: a translation is looked at by the encoder of the domain it should belong to."""
+
+    def __init__(
+        self,
+        *words: Any,
+        layers: Sequence[int] = (4, 8, 12, 16),
+        projector: Mapping[str, Any] | None = None,
+        projector_optimizer: Mapping[str, Any] | None = None,
+        contrastive: Contrastive | None = None,
+        relation: Contrastive | None = None,
+        **settings: Any,
+    ) -> None:
+        super().__init__(*words, **settings)
+        self.require_equal_channels("identity_a", "identity_b")
+        self.generator_ab, self.generator_ba = self.make_generator("ab"), self.make_generator("ba")
+        self.discriminator_a, self.discriminator_b = self.make_discriminator("a"), self.make_discriminator("b")
+        self.contrast = PatchContrast(layers, contrastive, relation)
+        self.projector_a = self.contrast.make_projector(self.generator_ab, projector or {})
+        self.projector_b = self.contrast.make_projector(self.generator_ba, projector or {})
+        self.projector_optimizer = dict(projector_optimizer or {})
+        self.initialise()
+
+    def render(self, batch: Images) -> Images:
+        return self.render_direction(batch, "ab") | self.render_direction(batch, "ba")
+
+    def render_direction(self, batch: Images, direction: str) -> Images:
+        source, target = direction[0], direction[1]
+        network, real, other = self.translators[direction], batch[source], batch[target]
+        wanted = bool(self.weight("generator", f"identity_{target}"))
+        together = wanted and sees_images_alone(network)
+        fake, *identity = apply(network, real, *([other] if together else []))
+        if wanted and not together:
+            identity = list(apply(network, other))
+        images = {f"real_{source}": real, f"real_{target}": other, f"fake_{target}": fake}
+        return images | ({f"identity_{target}": identity[0]} if wanted else {})
+
+    def players(self) -> Sequence[Player]:
+        generators, projectors = (self.generator_ab, self.generator_ba), (self.projector_a, self.projector_b)
+        return (
+            Player("discriminator", (self.discriminator_b, self.discriminator_a), self.discriminator_terms),
+            Player(
+                "generator",
+                (*generators, *projectors),
+                self.generator_terms,
+                ({}, {}, self.projector_optimizer, self.projector_optimizer),
+            ),
+        )
+
+    def discriminator_terms(self, images: Images) -> Terms:
+        return {**self.judge("b", images), **self.judge("a", images)}
+
+    def generator_terms(self, images: Images) -> Terms:
+        """Equations 3 to 5: adversarial, dual contrastive and identity terms, each direction by itself."""
+        sides = {"a": Side(self.generator_ab, self.projector_a), "b": Side(self.generator_ba, self.projector_b)}
+        terms: Terms = {}
+        for source, target in ("ab", "ba"):
+            if f"fake_{target}" not in images:  # the other direction is rendered by itself
+                continue
+            real, fake = images[f"real_{source}"], images[f"fake_{target}"]
+            terms[f"adversarial_{source}{target}"] = self.persuade(target, images)
+            terms |= self.contrast.compare(source, sides[source], sides[target], real, fake)
+            if f"identity_{target}" in images:
+                terms[f"identity_{target}"] = l1_loss(images[f"identity_{target}"], images[f"real_{target}"])
+        return terms

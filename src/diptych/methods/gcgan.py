@@ -1,0 +1,80 @@
+"""Geometry-Consistent Generative Adversarial Networks for One-Sided Unsupervised Domain Mapping.
+
+Huan Fu, Mingming Gong, Chaohui Wang, Kayhan Batmanghelich, Kun Zhang, Dacheng Tao. CVPR 2019.
+https://arxiv.org/abs/1809.05852
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import l1_loss
+
+from diptych.errors import UserError
+from diptych.methods.duel import Duel
+from diptych.methods.game import Game
+from diptych.methods.player import Images, Player, Terms
+from diptych.networks import apply
+
+Turn = Callable[[Tensor], Tensor]
+
+GEOMETRIES: dict[str, tuple[Turn, Turn]] = {
+    "rotation": (lambda image: torch.rot90(image, -1, (-2, -1)), lambda image: torch.rot90(image, 1, (-2, -1))),
+    "flip": (lambda image: image.flip(-2), lambda image: image.flip(-2)),
+}
+"""A geometric change and its inverse: a quarter turn clockwise, or upside down."""
+
+
+class GcGAN(Game):
+    """One generator: translating a turned image should give the turned translation.
+
+    Both translations are judged, the turned one by a discriminator of its own, as published.
+    """
+
+    def __init__(self, *words: Any, geometry: str = "rotation", **settings: Any) -> None:
+        super().__init__(*words, **{"pool_size": 50, **settings})
+        if geometry not in GEOMETRIES:
+            raise UserError(f"method.geometry = {geometry} must be one of {', '.join(GEOMETRIES)}")
+        self.require_equal_channels("identity_b")
+        self.turn, self.turn_back = GEOMETRIES[geometry]
+        self.generator_ab = self.make_generator("ab")
+        self.discriminator_b = self.make_discriminator("b")
+        self.discriminator_turned = self.make_discriminator("b")
+        self.turned_duel = Duel("turned", self._rules, seed=2)
+        self.initialise()
+
+    def remembered(self) -> dict[str, Any]:
+        return super().remembered() | self.turned_duel.remembered()
+
+    def render(self, batch: Images) -> Images:
+        a, b = batch["a"], batch["b"]
+        wanted = bool(self.weight("generator", "identity_b"))
+        fake_b, *identity_b = apply(self.generator_ab, *((a, b) if wanted else (a,)))
+        (fake_turned,) = apply(self.generator_ab, self.turn(a))
+        images = {"real_a": a, "real_b": b, "real_turned": self.turn(b), "fake_b": fake_b, "fake_turned": fake_turned}
+        return images | ({"identity_b": identity_b[0]} if wanted else {})
+
+    def players(self) -> Sequence[Player]:
+        return (
+            Player("generator", (self.generator_ab,), self.generator_terms),
+            Player("discriminator", (self.discriminator_b, self.discriminator_turned), self.discriminator_terms),
+        )
+
+    def generator_terms(self, images: Images) -> Terms:
+        """Equations 5 and 7; each translation is the other's constant, as in the published code."""
+        fake, turned = images["fake_b"], images["fake_turned"]
+        there = l1_loss(fake, self.turn_back(turned).detach())
+        back = l1_loss(turned, self.turn(fake).detach())
+        terms = {
+            "adversarial_ab": self.persuade("b", images),
+            "adversarial_turned": self.turned_duel.persuade(self.discriminator_turned, turned, images["real_turned"]),
+            "geometry": there + back,
+        }
+        if "identity_b" in images:
+            terms["identity_b"] = l1_loss(images["identity_b"], images["real_b"])
+        return terms
+
+    def discriminator_terms(self, images: Images) -> Terms:
+        turned = self.turned_duel.judge(self.discriminator_turned, images["real_turned"], images["fake_turned"])
+        return {**self.judge("b", images), **turned}
