@@ -1,6 +1,6 @@
 """Numbers of the original code, reproduced in float64 through the public classes.
 
-`DIPTYCH_PARITY` names another folder of vectors; every network file and every `cyclegan_*` folder in it is found.
+`DIPTYCH_PARITY` names another folder of vectors; every network file and every `cyclegan_*` and `cut*` folder is found.
 """
 
 import functools
@@ -15,15 +15,16 @@ from pytorch_lightning import Callback, LightningDataModule, Trainer
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from diptych.losses import CrossEntropy, LeastSquares, Wasserstein
+from diptych.losses import CrossEntropy, LeastSquares, PatchNCE, Wasserstein
 from diptych.methods import CycleGAN, Schedule
-from diptych.networks import build
+from diptych.networks import build, look
 from diptych.networks.original import recognise
 from diptych.translator import load_translator
 
 FOLDER = Path(os.environ.get("DIPTYCH_PARITY", Path(__file__).parent / "data" / "parity"))
 GAMES = {"lsgan": LeastSquares, "vanilla": CrossEntropy, "wgangp": Wasserstein}
 NETWORKS = sorted((FOLDER / "networks").glob("*.pth"))
+CONTRASTS = sorted(path for path in FOLDER.glob("cut*") if (path / "settings.json").is_file())
 RUNS = sorted(path for path in FOLDER.glob("cyclegan_*") if (path / "losses.json").is_file())
 
 
@@ -164,5 +165,36 @@ def test_parity_of_training(folder: Path, tmp_path: Path) -> None:
             torch.testing.assert_close(network(after["probe"]), after[key], rtol=1e-7, atol=1e-7)
 
 
+@pytest.mark.parametrize("folder", CONTRASTS, ids=lambda path: path.name)
+def test_parity_of_patch_nce(folder: Path) -> None:
+    settings, vectors = json.loads((folder / "settings.json").read_text()), read(folder / "patch_nce.npz")
+    images, patches = settings["batch_size"], settings["patches_per_image"]
+    loss = PatchNCE(settings["temperature"], whole_batch=settings["negatives_from_whole_batch"])
+    query, key = (vectors[name].view(images, patches, -1) for name in ("query", "key"))
+    result = loss.per_patch(query, key).flatten()
+    torch.testing.assert_close(result, vectors["loss"].flatten(), rtol=0, atol=1e-9)
+    assert float(loss(query, key)) == pytest.approx(float(vectors["loss"].mean()), abs=1e-9)
+
+
+@pytest.mark.parametrize("path", [path for folder in CONTRASTS for path in sorted(folder.glob("*.pth"))], ids=str)
+def test_parity_of_antialiased_networks(path: Path) -> None:
+    settings, vectors = json.loads((path.parent / "settings.json").read_text()), read(path.with_suffix(".npz"))
+    name, arguments, tensors, _ = recognise(torch.load(path, weights_only=True))
+    network = build(name, **arguments).double().eval()
+    network.load_state_dict(tensors, strict=True)
+    with torch.no_grad():
+        torch.testing.assert_close(network(vectors["input"]), vectors["output"], rtol=0, atol=1e-9)
+        if "feature_0" not in vectors:
+            return
+        layers = settings["nce_layers"]
+        for layer, feature in zip(layers, look(network, vectors["input"], layers), strict=True):
+            torch.testing.assert_close(feature, vectors[f"feature_{layer}"], rtol=0, atol=1e-9)
+    assert arguments["width"] == settings["ngf"]
+    assert arguments["blocks"] == settings["n_blocks"]
+    translator = load_translator(path)
+    translator.network.double()
+    torch.testing.assert_close(translator(vectors["input"]), vectors["output"], rtol=0, atol=1e-9)
+
+
 def test_parity_vectors_are_there() -> None:
-    assert NETWORKS or RUNS or (FOLDER / "gan_loss.npz").is_file(), f"{FOLDER} holds no vectors"
+    assert NETWORKS or RUNS or CONTRASTS or (FOLDER / "gan_loss.npz").is_file(), f"{FOLDER} holds no vectors"
