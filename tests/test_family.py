@@ -1,0 +1,221 @@
+"""Every method: a golden run, a gradient for every weight of each player, terms as its paper writes them."""
+
+import functools
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import Batches, make_trainer
+from torch.nn.functional import l1_loss
+
+from diptych.errors import UserError
+from diptych.losses import CrossEntropy, HardDecoupled, LeastSquares, SemanticRelation, Transport
+from diptych.losses.contrastive import PatchNCE
+from diptych.methods import CUT, DCLGAN, DistanceGAN, EncoderDecoder, GcGAN, Method, Pix2Pix, Schedule
+from diptych.methods.distancegan import RunningScale, measure_distances
+from diptych.methods.gcgan import GEOMETRIES
+
+GOLDEN = Path(__file__).parent / "data" / "golden"
+GENERATOR = {"network": "ResnetGenerator", "width": 4, "blocks": 2}
+DISCRIMINATOR = {"network": "PatchDiscriminator", "width": 4, "layers": 2}
+CONTRAST = {"layers": (0, 4, 8, 11), "projector": {"width": 8, "patches": 6}}
+BOTH = {"adversarial_a": 1.0, "adversarial_b": 1.0}
+ONE = {"adversarial_b": 1.0}
+
+METHODS = {
+    "cut": (CUT, {"adversarial_ab": 1.0, "contrastive_a": 0.5, "contrastive_b": 0.5, "identity_b": 1.0}, ONE, CONTRAST),
+    "fastcut": (CUT, {"adversarial_ab": 1.0, "contrastive_a": 10.0}, ONE, {**CONTRAST, "flip_equivariance": True}),
+    "monce": (
+        CUT,
+        {"adversarial_ab": 1.0, "contrastive_a": 1.0, "contrastive_b": 1.0, "identity_b": 0.0},
+        ONE,
+        {**CONTRAST, "contrastive": PatchNCE(negatives=Transport())},
+    ),
+    "src": (
+        CUT,
+        {"adversarial_ab": 1.0, "contrastive_a": 1.0, "relation_a": 1.0},
+        ONE,
+        {**CONTRAST, "contrastive": HardDecoupled(), "relation": SemanticRelation()},
+    ),
+    "qsattn": (
+        CUT,
+        {"adversarial_ab": 1.0, "contrastive_a": 1.0},
+        ONE,
+        {**CONTRAST, "projector": {"width": 8, "patches": 6, "selection": "attention"}},
+    ),
+    "dclgan": (
+        DCLGAN,
+        {f"{term}_{domain}": 1.0 for term in ("contrastive", "identity") for domain in "ab"}
+        | {"adversarial_ab": 0.5, "adversarial_ba": 0.5},
+        BOTH,
+        {**CONTRAST, "projector_optimizer": {"lr": 1e-3, "betas": (0.9, 0.999)}},
+    ),
+    "gcgan": (
+        GcGAN,
+        {"adversarial_ab": 1.0, "adversarial_turned": 1.0, "geometry": 20.0, "identity_b": 1.0},
+        {"adversarial_b": 1.0, "adversarial_turned": 1.0},
+        {},
+    ),
+    "distancegan": (DistanceGAN, {"adversarial_ab": 1.0, "distance": 0.5}, ONE, {}),
+    "pix2pix": (Pix2Pix, {"adversarial_ab": 1.0, "reconstruction_b": 100.0}, ONE, {}),
+    "encoder_decoder": (EncoderDecoder, {"reconstruction_b": 1.0, "squared_b": 0.5}, None, {}),
+}
+
+
+def make(name: str, **changes: object) -> Method:
+    """Return a method of a few thousand weights with the weights of seed 0."""
+    kind, generator, discriminator, settings = METHODS[name]
+    adam = functools.partial(torch.optim.Adam, lr=2e-4, betas=(0.5, 0.999))
+    torch.manual_seed(0)
+    shared = {"schedule": Schedule(2, 2), "scheme": "xavier", "gain": 0.5, **settings, **changes}
+    if discriminator is None:
+        return kind(GENERATOR, weights={"generator": generator}, optimizer={"generator": adam}, **shared)
+    weights = {"generator": generator, "discriminator": discriminator}
+    optimizer = {"generator": adam, "discriminator": adam}
+    return kind(GENERATOR, DISCRIMINATOR, LeastSquares(), weights=weights, optimizer=optimizer, **shared)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_golden_three_steps(name: str) -> None:
+    """A seeded run gives the recorded losses; `DIPTYCH_REGENERATE=1` records them anew."""
+    method, losses = make(name).double(), []
+    log_dict = method.log_dict
+    method.log_dict = lambda values: (losses.append({k: float(v) for k, v in values.items()}), log_dict(values))[1]
+    make_trainer(precision="64-true").fit(method, Batches(batch_size=2, dtype=torch.float64))
+    path = GOLDEN / f"{name}.json"
+    if os.environ.get("DIPTYCH_REGENERATE"):
+        path.write_text(json.dumps(losses, indent=1) + "\n")
+    expected = json.loads(path.read_text())
+    assert len(losses) == len(expected) == 3 * (1 + len(method.players()))
+    for row, golden in zip(losses, expected, strict=True):
+        assert row == pytest.approx(golden, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_parameter_of_a_player_gets_a_gradient_and_no_other(name: str) -> None:
+    method = make(name)
+    for player in method.players():
+        method.zero_grad()
+        with method._only(player):
+            images = method.render({"a": torch.rand(2, 3, 16, 16), "b": torch.rand(2, 3, 16, 16)})
+            method.weigh(player.name, player.terms(images)).backward()
+        own = {id(parameter) for parameter in player.parameters()}
+        for path, parameter in method.named_parameters():
+            if id(parameter) in own:
+                assert parameter.grad is not None, f"{path} has no gradient"
+                # A bias before an instance norm has no effect: the norm takes the mean away again.
+                assert path.endswith("bias") or parameter.grad.abs().max() > 0, f"the gradient of {path} is zero"
+            else:
+                assert parameter.grad is None, f"{path} is not {player.name}'s"
+    assert all(parameter.requires_grad for parameter in method.parameters())
+
+
+@pytest.mark.parametrize("name", ["cut", "fastcut", "dclgan", "gcgan", "distancegan"])
+def test_saving_memory_changes_nothing_but_rounding(name: str) -> None:
+    results = []
+    for thrift in ({}, {"recompute": True, "by_direction": name == "dclgan"}):
+        method = make(name).double()
+        method.save_memory(**thrift)
+        torch.manual_seed(1)
+        make_trainer(precision="64-true").fit(method, Batches(1, batch_size=2, dtype=torch.float64))
+        results.append(method.state_dict())
+    if name == "dclgan":  # patches are drawn in another order: only the discriminators, which move first, are equal
+        results = [{key: value for key, value in each.items() if "discriminator" in key} for each in results]
+    for key, tensor in results[0].items():
+        close = {"rtol": 1e-6, "atol": 1e-9, "msg": lambda text, key=key: f"{key}: {text}"}
+        torch.testing.assert_close(results[1][key], tensor, **close)
+
+
+def test_projectors_have_an_optimizer_setting_of_their_own() -> None:
+    method = make("dclgan")
+    _, generator = method.configure_optimizers()
+    rates = {id(p): group["lr"] for group in generator.param_groups for p in group["params"]}
+    assert {rates[id(p)] for p in method.projector_a.parameters()} == {1e-3}
+    assert {rates[id(p)] for p in method.generator_ba.parameters()} == {2e-4}
+    assert [group["betas"] for group in generator.param_groups] == [(0.5, 0.999), (0.9, 0.999)]
+
+
+def test_flipped_images_are_compared_with_unflipped_features() -> None:
+    """A network that commutes with mirroring makes the flip invisible to the contrastive term."""
+    method = make("fastcut", layers=(0, 1))  # the padded image and the convolution made symmetric
+    for module in method.generator_ab.modules():
+        if isinstance(module, torch.nn.Conv2d | torch.nn.ConvTranspose2d) and module.kernel_size == (7, 7):
+            module.weight.data = module.weight.data + module.weight.data.flip(-1)
+    batch = {"a": torch.rand(1, 3, 16, 16), "b": torch.rand(1, 3, 16, 16)}
+    values = []
+    for flipped in (False, True):
+        method.flip_equivariance, method._flipped = False, flipped
+        images = method.render(batch)
+        method._flipped = flipped
+        images["fake_b"] = batch["b"].flip(-1) if flipped else batch["b"]
+        torch.manual_seed(3)
+        values.append(method.generator_terms(images)["contrastive_a"].item())
+    assert values[0] == pytest.approx(values[1], rel=1e-5)
+
+
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+def test_geometric_changes_have_inverses_and_a_consistent_generator_no_loss(geometry: str) -> None:
+    turn, back = GEOMETRIES[geometry]
+    image = torch.rand(1, 3, 4, 4)
+    assert torch.equal(back(turn(image)), image)
+    assert not torch.equal(turn(image), image)
+    method = make("gcgan", geometry=geometry)
+    images = method.render({"a": torch.rand(1, 3, 16, 16), "b": torch.rand(1, 3, 16, 16)})
+    images["fake_turned"] = turn(images["fake_b"])
+    assert method.generator_terms(images)["geometry"] == 0
+    with pytest.raises(UserError, match=r"method\.geometry = shear must be one of rotation, flip"):
+        make("gcgan", geometry="shear")
+
+
+def test_distances_are_those_of_the_paper() -> None:
+    images = torch.rand(3, 2, 4, 6)
+    expected = [l1_loss(images[i], images[j]) for i, j in ((0, 1), (0, 2), (1, 2))]
+    torch.testing.assert_close(measure_distances(images), torch.stack(expected))
+    halves = l1_loss(images[:1, ..., :3], images[:1, ..., 3:])
+    torch.testing.assert_close(measure_distances(images[:1]), halves.reshape(1))
+    scale = RunningScale(decay=0.0)
+    scale.observe(torch.tensor([1.0, 3.0]))
+    torch.testing.assert_close(scale.standardise(torch.tensor([1.0, 4.0])), torch.tensor([-1.0, 2.0]))
+    other = RunningScale()
+    other.load_state_dict(scale.state_dict())
+    torch.testing.assert_close(other.standardise(torch.tensor([1.0])), torch.tensor([-1.0]))
+
+
+def test_pix2pix_judges_images_beside_their_input() -> None:
+    method = make("pix2pix")
+    assert method.discriminator_b.arguments["in_channels"] == 6
+    images = method.render({"a": torch.rand(1, 3, 16, 16), "b": torch.rand(1, 3, 16, 16)})
+    judged = method.discriminator_b(torch.cat((images["real_a"], images["fake_b"]), dim=1))
+    torch.testing.assert_close(method.generator_terms(images)["adversarial_ab"], LeastSquares().generator(judged))
+
+
+@pytest.mark.parametrize("name", ["pix2pix", "encoder_decoder"])
+def test_paired_methods_refuse_unpaired_data(name: str, tiny_data: Path) -> None:
+    from diptych.data import UnpairedData
+
+    settings = {"load_size": 18, "crop_size": 16, "workers": 0}
+    with pytest.raises(UserError, match=r"learns from pairs: data\.paired=true"):
+        make_trainer().fit(make(name), UnpairedData(str(tiny_data), **settings))
+    make_trainer(limit_train_batches=1).fit(make(name), UnpairedData(str(tiny_data), paired=True, **settings))
+
+
+def test_wrong_layers_and_networks_without_features_are_named() -> None:
+    with pytest.raises(UserError, match=r"method\.layers = \[4, 99\] must be numbers from 0 to"):
+        make("cut", layers=(4, 99))
+    adam = functools.partial(torch.optim.Adam, lr=2e-4)
+    with pytest.raises(UserError, match="UnetGenerator has no features to look at; generator=resnet has"):
+        CUT(
+            {"network": "UnetGenerator", "width": 4, "depth": 3},
+            DISCRIMINATOR,
+            CrossEntropy(),
+            weights={},
+            optimizer={"generator": adam},
+            schedule=Schedule(1, 1),
+        )
+
+
+def test_unlike_channels_forbid_an_identity() -> None:
+    with pytest.raises(UserError, match=r"contrastive_b and identity_b must be 0: A has 3 channels and B has 1"):
+        make("cut", channels={"a": 3, "b": 1})
