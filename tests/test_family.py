@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import Batches, make_trainer
+from pytorch_lightning import seed_everything
 from torch.nn.functional import l1_loss
 
 from diptych.errors import UserError
@@ -16,6 +17,7 @@ from diptych.losses.contrastive import PatchNCE
 from diptych.methods import CUT, DCLGAN, DistanceGAN, EncoderDecoder, GcGAN, Method, Pix2Pix, Schedule
 from diptych.methods.distancegan import RunningScale, measure_distances
 from diptych.methods.gcgan import GEOMETRIES
+from diptych.networks import build, find_landmarks
 
 GOLDEN = Path(__file__).parent / "data" / "golden"
 GENERATOR = {"network": "ResnetGenerator", "width": 4, "blocks": 2}
@@ -68,7 +70,7 @@ def make(name: str, **changes: object) -> Method:
     """Return a method of a few thousand weights with the weights of seed 0."""
     kind, generator, discriminator, settings = METHODS[name]
     adam = functools.partial(torch.optim.Adam, lr=2e-4, betas=(0.5, 0.999))
-    torch.manual_seed(0)
+    seed_everything(0, verbose=False)
     shared = {"schedule": Schedule(2, 2), "scheme": "xavier", "gain": 0.5, **settings, **changes}
     if discriminator is None:
         return kind(GENERATOR, weights={"generator": generator}, optimizer={"generator": adam}, **shared)
@@ -118,7 +120,7 @@ def test_saving_memory_changes_nothing_but_rounding(name: str) -> None:
     for thrift in ({}, {"recompute": True, "by_direction": name == "dclgan"}):
         method = make(name).double()
         method.save_memory(**thrift)
-        torch.manual_seed(1)
+        seed_everything(1, verbose=False)
         make_trainer(precision="64-true").fit(method, Batches(1, batch_size=2, dtype=torch.float64))
         results.append(method.state_dict())
     if name == "dclgan":  # patches are drawn in another order: only the discriminators, which move first, are equal
@@ -199,6 +201,15 @@ def test_paired_methods_refuse_unpaired_data(name: str, tiny_data: Path) -> None
     with pytest.raises(UserError, match=r"learns from pairs: data\.paired=true"):
         make_trainer().fit(make(name), UnpairedData(str(tiny_data), **settings))
     make_trainer(limit_train_batches=1).fit(make(name), UnpairedData(str(tiny_data), paired=True, **settings))
+
+
+def test_landmarks_are_the_published_layers_or_what_corresponds() -> None:
+    sampling = {"upsampling": "antialias", "downsampling": "antialias"}
+    assert find_landmarks(build("ResnetGenerator", width=4, **sampling)) == [0, 4, 8, 12, 16]
+    assert find_landmarks(build("ResnetGenerator", width=4, blocks=4)) == [0, 4, 7, 10, 12]
+    assert find_landmarks(build("ResnetGenerator", width=4, blocks=1)) == [0, 4, 7, 10]
+    assert make("cut", layers=None).contrast.layers == (0, 4, 7, 10, 11)
+    assert make("dclgan", layers=None).contrast.layers == (4, 7, 10, 11)
 
 
 def test_wrong_layers_and_networks_without_features_are_named() -> None:

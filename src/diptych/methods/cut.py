@@ -11,7 +11,7 @@ from diptych.losses import Contrastive
 from diptych.methods.game import Game
 from diptych.methods.patch_contrast import PatchContrast, Side
 from diptych.methods.player import Images, Player, Terms
-from diptych.networks import apply
+from diptych.networks import apply, find_landmarks
 
 
 class CUT(Game):
@@ -24,7 +24,7 @@ class CUT(Game):
     def __init__(
         self,
         *words: Any,
-        layers: Sequence[int] = (0, 4, 8, 12, 16),
+        layers: Sequence[int] | None = None,
         projector: Mapping[str, Any] | None = None,
         contrastive: Contrastive | None = None,
         relation: Contrastive | None = None,
@@ -37,7 +37,7 @@ class CUT(Game):
         self._flipped = False  # whether the last rendering was of mirrored images
         self.generator_ab = self.make_generator("ab")
         self.discriminator_b = self.make_discriminator("b")
-        self.contrast = PatchContrast(layers, contrastive, relation)
+        self.contrast = PatchContrast(layers or find_landmarks(self.generator_ab), contrastive, relation)
         self.projector = self.contrast.make_projector(self.generator_ab, projector or {})
         self.initialise()
 

@@ -12,7 +12,7 @@ from diptych.losses import Contrastive
 from diptych.methods.game import Game
 from diptych.methods.patch_contrast import PatchContrast, Side
 from diptych.methods.player import Images, Player, Terms
-from diptych.networks import apply, sees_images_alone
+from diptych.networks import apply, find_landmarks, sees_images_alone
 
 
 class DCLGAN(Game):
@@ -21,7 +21,7 @@ class DCLGAN(Game):
     def __init__(
         self,
         *words: Any,
-        layers: Sequence[int] = (4, 8, 12, 16),
+        layers: Sequence[int] | None = None,
         projector: Mapping[str, Any] | None = None,
         projector_optimizer: Mapping[str, Any] | None = None,
         contrastive: Contrastive | None = None,
@@ -32,7 +32,7 @@ class DCLGAN(Game):
         self.require_equal_channels("identity_a", "identity_b")
         self.generator_ab, self.generator_ba = self.make_generator("ab"), self.make_generator("ba")
         self.discriminator_a, self.discriminator_b = self.make_discriminator("a"), self.make_discriminator("b")
-        self.contrast = PatchContrast(layers, contrastive, relation)
+        self.contrast = PatchContrast(layers or find_landmarks(self.generator_ab)[1:], contrastive, relation)
         self.projector_a = self.contrast.make_projector(self.generator_ab, projector or {})
         self.projector_b = self.contrast.make_projector(self.generator_ba, projector or {})
         self.projector_optimizer = dict(projector_optimizer or {})

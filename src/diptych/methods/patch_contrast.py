@@ -27,7 +27,7 @@ class PatchContrast:
     def __init__(
         self, layers: Sequence[int], contrastive: Contrastive | None = None, relation: Contrastive | None = None
     ) -> None:
-        self.layers = tuple(sorted(layers))
+        self.layers = tuple(sorted(set(layers)))
         self.losses = {"contrastive": contrastive or PatchNCE()} | ({"relation": relation} if relation else {})
 
     def make_projector(self, network: Network, settings: Mapping[str, Any]) -> PatchProjector:

@@ -2,7 +2,7 @@
 
 from diptych.networks.allocation import keep_freed_memory
 from diptych.networks.calls import apply, sees_images_alone
-from diptych.networks.features import FeatureNetwork, describe_features, look
+from diptych.networks.features import FeatureNetwork, describe_features, find_landmarks, look
 from diptych.networks.initialisation import initialise
 from diptych.networks.patch_discriminator import PatchDiscriminator
 from diptych.networks.patch_projector import PatchProjector
@@ -23,6 +23,7 @@ __all__ = [
     "build",
     "build_for",
     "describe_features",
+    "find_landmarks",
     "initialise",
     "keep_freed_memory",
     "look",

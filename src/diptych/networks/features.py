@@ -16,7 +16,12 @@ class FeatureNetwork(Network, registered=False):
     @property
     @abstractmethod
     def depth(self) -> int:
-        """How many layers are numbered."""
+        """How many layers are numbered; what decodes is not."""
+
+    @property
+    @abstractmethod
+    def landmarks(self) -> list[int]:
+        """The layers that are looked at where nobody says which, in ascending order."""
 
     @abstractmethod
     def features(self, x: Tensor, layers: Sequence[int]) -> list[Tensor]:
@@ -36,6 +41,11 @@ def describe_features(network: Network, layers: Sequence[int]) -> list[int]:
     with torch.no_grad():
         image = torch.zeros(1, in_channels, 16, 16, dtype=weight.dtype, device=weight.device)
         return [feature.shape[1] for feature in network.features(image, layers)]
+
+
+def find_landmarks(network: Network) -> list[int]:
+    """Return the layers to look at by default; `UserError` where the network has no features."""
+    return _require_features(network).landmarks
 
 
 def look(network: Network, x: Tensor, layers: Sequence[int]) -> list[Tensor]:

@@ -94,7 +94,17 @@ class ResnetGenerator(FeatureNetwork):
 
     @property
     def depth(self) -> int:
-        return len(self.model)
+        return self._trunk()[-1] + 1
+
+    @property
+    def landmarks(self) -> list[int]:
+        """The padded image, both halvings, the first block and the middle one (0, 4, 8, 12, 16 in CUT's network)."""
+        trunk = self._trunk()
+        halvings = [index for index in range(2, trunk[0]) if isinstance(self.model[index], nn.Conv2d)]
+        return sorted({0, *halvings, trunk[0], trunk[len(trunk) // 2]})
+
+    def _trunk(self) -> list[int]:
+        return [index for index, layer in enumerate(self.model) if isinstance(layer, ResnetBlock)]
 
     def features(self, x: Tensor, layers: Sequence[int]) -> list[Tensor]:
         """Return outputs of modules of the published `Sequential`, by their numbers there."""
@@ -115,7 +125,7 @@ class ResnetGenerator(FeatureNetwork):
 
     def _stages(self) -> list[nn.Sequential]:
         """Return what comes before the trunk, each of its blocks, and what comes after."""
-        trunk = [index for index, layer in enumerate(self.model) if isinstance(layer, ResnetBlock)]
+        trunk = self._trunk()
         edges = [0, *trunk, trunk[-1] + 1, len(self.model)]
         return [self.model[start:end] for start, end in pairwise(edges)]
 
