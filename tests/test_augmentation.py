@@ -8,7 +8,7 @@ import torch
 from conftest import make_cyclegan, make_trainer
 from pytorch_lightning import Callback
 
-from diptych.data import DiffAugment, UnpairedData
+from diptych.data import AdaptiveAugment, DiffAugment, InstanceNoise, UnpairedData
 from diptych.data.augmentation import POLICIES
 from diptych.errors import UserError
 
@@ -120,3 +120,36 @@ def test_device_augmentation_is_a_function_of_seed_and_iteration(tiny_data: Path
     assert first == run(0) != run(1)
     assert len(set(first)) == 3
     torch.set_rng_state(state)
+
+
+def test_noise_has_the_deviation_it_says() -> None:
+    torch.manual_seed(0)
+    images = torch.zeros(4, 3, 64, 64)
+    assert InstanceNoise(0.2)(images).std().item() == pytest.approx(0.2, rel=0.02)
+    assert torch.equal(InstanceNoise(0.0)(images), images)
+    with pytest.raises(UserError, match=r"InstanceNoise\.deviation = -1"):
+        InstanceNoise(-1)
+
+
+def test_adaptive_augmentation_follows_the_discriminators_confidence() -> None:
+    augmentation = AdaptiveAugment(target=0.5, images=8)
+    images = torch.rand(2, 3, 16, 16)
+    assert torch.equal(augmentation(images), images)
+    for expected in (0.25, 0.5, 0.75, 1.0, 1.0):
+        augmentation.observe(torch.ones(2, 1, 3, 3))
+        assert augmentation.probability == pytest.approx(expected)
+    assert not torch.equal(augmentation(images), images)
+    augmentation.observe(torch.tensor([1.0, -1.0]))
+    assert augmentation.probability == pytest.approx(0.75)
+    other = AdaptiveAugment()
+    other.load_state_dict(augmentation.state_dict())
+    assert other.probability == 0.75
+    with pytest.raises(UserError, match="target must lie between"):
+        AdaptiveAugment(target=2)
+
+
+def test_each_domain_adapts_by_itself_and_is_remembered() -> None:
+    method = make_cyclegan(augmentation=AdaptiveAugment(images=4))
+    method.duels["a"].augmentation.observe(torch.ones(1))
+    states = {name: part.state_dict() for name, part in method.remembered().items() if name.startswith("augment")}
+    assert states == {"augmentation_a": {"probability": 0.25}, "augmentation_b": {"probability": 0.0}}

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from diptych.errors import UserError
 from diptych.losses import R1, R2, CrossEntropy, Lazy, LeastSquares, LeCam, R1AndR2, Relativistic, ZeroCentred
 from diptych.methods.duel import Duel, Rules
-from diptych.networks import PatchDiscriminator, apply
+from diptych.networks import MixedDiscriminator, MultiscaleDiscriminator, PatchDiscriminator, apply
 
 
 class Quadratic(nn.Module):
@@ -161,3 +161,21 @@ def test_several_maps_of_logits_are_weighed() -> None:
     (r1, r2), (f1, f2) = apply(network, real, fake)
     expected = 0.75 * game.discriminator(r1, f1) + 0.25 * game.discriminator(r2, f2)
     torch.testing.assert_close(terms["adversarial_b"], expected)
+
+
+def test_scales_see_the_image_at_half_its_size_each() -> None:
+    network = MultiscaleDiscriminator(width=4, layers=1, scales=3)
+    maps = network(torch.rand(2, 3, 32, 32))
+    assert [tuple(each.shape) for each in maps] == [(2, 1, 14, 14), (2, 1, 6, 6), (2, 1, 4, 4)]
+    assert network.shares == [1 / 3] * 3
+
+
+def test_mixed_discriminators_weigh_patches_and_pixels() -> None:
+    network = MixedDiscriminator(width=4, layers=1, patch_share=0.8, pixel_share=0.2)
+    patches, pixels = network(torch.rand(1, 3, 16, 16))
+    assert patches.shape[-2:] == (6, 6)
+    assert pixels.shape[-2:] == (16, 16)
+    assert network.shares == [0.8, 0.2]
+    game = make_cyclegan(discriminator={"network": "MixedDiscriminator", "width": 4, "layers": 1})
+    make_trainer().fit(game, Batches(1))
+    assert all(parameter.grad is not None for parameter in game.discriminator_b.parameters())

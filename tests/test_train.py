@@ -32,6 +32,8 @@ SWITCHES = [
     "method=cut generator=cut discriminator=cut method.projector.selection=attention precision=bf16",
     "method=cut +method.contrastive.negatives._target_=diptych.losses.Transport data.batch_size=2 accumulate=2",
     "method=dclgan generator=cut discriminator=cut recompute=true",
+    "method=pix2pix data.paired=true generator=unet generator.depth=3 callbacks.alarms.every=1",
+    "discriminator=multiscale callbacks.alarms.every=1",
     "method.schedule.shape=cosine data.batch_size=2 data.flip=false data.workers=1 data.cache=false",
 ]
 

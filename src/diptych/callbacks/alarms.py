@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import Tensor
 
 from diptych.callbacks.ema import find_translators
 from diptych.callbacks.run_files import CsvFile
@@ -66,7 +67,8 @@ class Alarms(Callback):
             if there in judges:
                 dtype = next(judges[there].parameters()).dtype
                 verdicts = [judges[there](images.to(dtype)) for images in (targets, fakes)]
-                found["discriminator_accuracy"] = symptoms.measure_separation(*verdicts)
+                first = [verdict if isinstance(verdict, Tensor) else verdict[0] for verdict in verdicts]
+                found["discriminator_accuracy"] = symptoms.measure_separation(*first)
             if there + here in translators:
                 back = translators[there + here]
                 found["hidden_information"] = symptoms.measure_hidden_information(fakes, inputs, back)

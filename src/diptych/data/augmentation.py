@@ -4,6 +4,7 @@ Shengyu Zhao, Zhijian Liu, Ji Lin, Jun-Yan Zhu, Song Han. NeurIPS 2020. https://
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from kornia.augmentation import RandomErasing
@@ -63,3 +64,48 @@ def _move(images: Tensor) -> Tensor:
     reach = (sides * _SHIFT + 0.5).floor()
     shift = (torch.rand(len(images), 2, device=images.device, dtype=images.dtype) * (2 * reach + 1)).floor() - reach
     return translate(images, shift, mode="nearest", padding_mode="zeros", align_corners=True)
+
+
+class InstanceNoise:
+    """Gaussian noise of a fixed deviation on what discriminators see, reals and fakes alike (Sønderby et al. 2017).
+
+    The deviation is in units of the range [-1, 1].
+    """
+
+    def __init__(self, deviation: float = 0.1) -> None:
+        if deviation < 0:
+            raise UserError(f"InstanceNoise.deviation = {deviation} must be at least 0")
+        self.deviation = deviation
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Return the images with noise."""
+        return images + self.deviation * torch.randn_like(images)
+
+
+class AdaptiveAugment(DiffAugment):
+    """DiffAugment with a probability that follows the discriminator's overconfidence (Karras et al. 2020, section 3).
+
+    While more than `target` of r = E[sign D(real)] is seen, augmentation grows likelier, by 1 within `images` images;
+    else less likely.
+    """
+
+    def __init__(self, policy: Sequence[str] = POLICIES, target: float = 0.6, images: int = 500_000) -> None:
+        super().__init__(policy, probability=0.0)
+        if not (-1.0 <= target <= 1.0 and images >= 1):
+            raise UserError("AdaptiveAugment: target must lie between -1 and 1, and images be at least 1")
+        self.target, self.images = target, images
+
+    def observe(self, verdicts: Tensor) -> None:
+        """Take in N×… logits of real images, as a least-squares or cross-entropy discriminator gives them."""
+        surplus = float(verdicts.detach().sign().mean()) - self.target
+        self.probability = min(
+            1.0, max(0.0, self.probability + (len(verdicts) / self.images) * (1 if surplus > 0 else -1))
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the probability reached."""
+        return {"probability": self.probability}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a saved probability."""
+        self.probability = float(state["probability"])

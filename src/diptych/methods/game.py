@@ -81,12 +81,10 @@ class Game(Method):
 
     def persuade(self, domain: str, images: Images) -> Tensor:
         """Return the adversarial loss of the generator of a domain's fakes."""
-        return self.duels[domain].persuade(
-            self.discriminators()[domain], images[f"fake_{domain}"], images[f"real_{domain}"]
-        )
+        fake, real = images[f"fake_{domain}"], images[f"real_{domain}"]
+        return self.duels[domain].persuade(getattr(self, f"discriminator_{domain}"), fake, real)
 
     def judge(self, domain: str, images: Images) -> Terms:
         """Return the terms of a domain's discriminator."""
-        return self.duels[domain].judge(
-            self.discriminators()[domain], images[f"real_{domain}"], images[f"fake_{domain}"]
-        )
+        real, fake = images[f"real_{domain}"], images[f"fake_{domain}"]
+        return self.duels[domain].judge(getattr(self, f"discriminator_{domain}"), real, fake)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch import nn
 from torch.nn.functional import l1_loss
 
 from diptych.methods.game import Game
@@ -24,6 +25,9 @@ class Pix2Pix(Game):
         self.generator_ab = self.make_generator("ab")
         self.discriminator_b = self.make_discriminator("b", condition=self.channels["a"])
         self.initialise()
+
+    def discriminators(self) -> dict[str, nn.Module]:
+        return {}  # it judges no image by itself
 
     def render(self, batch: Images) -> Images:
         (fake_b,) = apply(self.generator_ab, batch["a"])

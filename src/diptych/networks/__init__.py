@@ -9,10 +9,13 @@ from diptych.networks.patch_projector import PatchProjector
 from diptych.networks.pixel_discriminator import PixelDiscriminator
 from diptych.networks.registry import Network, build, build_for, names
 from diptych.networks.resnet_generator import ResnetGenerator
+from diptych.networks.several_discriminators import MixedDiscriminator, MultiscaleDiscriminator
 from diptych.networks.unet_generator import UnetGenerator
 
 __all__ = [
     "FeatureNetwork",
+    "MixedDiscriminator",
+    "MultiscaleDiscriminator",
     "Network",
     "PatchDiscriminator",
     "PatchProjector",
