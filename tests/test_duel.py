@@ -166,7 +166,7 @@ def test_several_maps_of_logits_are_weighed() -> None:
 def test_scales_see_the_image_at_half_its_size_each() -> None:
     network = MultiscaleDiscriminator(width=4, layers=1, scales=3)
     maps = network(torch.rand(2, 3, 32, 32))
-    assert [tuple(each.shape) for each in maps] == [(2, 1, 14, 14), (2, 1, 6, 6), (2, 1, 4, 4)]
+    assert [tuple(each.shape) for each in maps] == [(2, 1, 14, 14), (2, 1, 6, 6), (2, 1, 2, 2)]
     assert network.shares == [1 / 3] * 3
 
 
