@@ -33,6 +33,10 @@ SWITCHES = [
     "method=cut +method.contrastive.negatives._target_=diptych.losses.Transport data.batch_size=2 accumulate=2",
     "method=dclgan generator=cut discriminator=cut recompute=true",
     "method=pix2pix data.paired=true generator=unet generator.depth=3 callbacks.alarms.every=1",
+    "+method.extras.style._target_=diptych.methods.Extra +method.extras.style.image=fake_b "
+    "+method.extras.style.reference=real_b +method.extras.style.loss._target_=diptych.losses.GramStyle "
+    "+method.extras.style.loss.layers={relu1_1:1,relu2_1:0.5} +method.weights.generator.style=1 "
+    "+method.extras.style.loss.encoder={_target_:diptych.networks.Vgg,kind:vgg16,weights:random}",
     "discriminator=multiscale callbacks.alarms.every=1",
     "method.schedule.shape=cosine data.batch_size=2 data.flip=false data.workers=1 data.cache=false",
 ]

@@ -11,6 +11,7 @@ from diptych.networks.registry import Network, build, build_for, names
 from diptych.networks.resnet_generator import ResnetGenerator
 from diptych.networks.several_discriminators import MixedDiscriminator, MultiscaleDiscriminator
 from diptych.networks.unet_generator import UnetGenerator
+from diptych.networks.vgg import Vgg
 
 __all__ = [
     "FeatureNetwork",
@@ -22,6 +23,7 @@ __all__ = [
     "PixelDiscriminator",
     "ResnetGenerator",
     "UnetGenerator",
+    "Vgg",
     "apply",
     "build",
     "build_for",

@@ -1,0 +1,168 @@
+"""VGG as a frozen encoder: what perceptual and style losses look with.
+
+Very Deep Convolutional Networks for Large-Scale Image Recognition. Simonyan, Zisserman. ICLR 2015.
+https://arxiv.org/abs/1409.1556
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.hub import get_dir, load_state_dict_from_url
+from torchvision.models import VGG16_Weights, VGG19_Weights
+from torchvision.models.vgg import cfgs, make_layers
+
+from diptych.errors import DataError, MachineError, UserError
+from diptych.networks.winograd import Conv3x3
+
+_KINDS = {"vgg16": ("D", VGG16_Weights.IMAGENET1K_V1), "vgg19": ("E", VGG19_Weights.IMAGENET1K_V1)}
+_MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, RGB in [0, 1]
+
+
+class Vgg(nn.Module):
+    """The convolutions of VGG-16 or VGG-19; takes N×3×H×W in [-1, 1] and gives features by their layers' names.
+
+    `weights`: `imagenet` (torchvision's, kept in torch's cache), a file with such a state dict, or `random`, drawn from
+    `seed`. With `rescale` each layer's mean activation is one (Gatys et al. 2016, section 2). Layers are `conv1_1`,
+    `relu1_1`, … `pool5`.
+    """
+
+    def __init__(
+        self,
+        kind: Literal["vgg16", "vgg19"] = "vgg19",
+        weights: str = "imagenet",
+        rescale: bool = True,
+        pooling: Literal["max", "average"] = "max",
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if kind not in _KINDS:
+            raise UserError(f"encoder kind {kind!r} is not one of {', '.join(_KINDS)}")
+        if pooling not in ("max", "average"):
+            raise UserError(f"encoder pooling {pooling!r} is not one of max, average")
+        self.names, self.layers = _name(make_layers(cfgs[_KINDS[kind][0]], batch_norm=False), pooling)
+        if weights == "random":
+            self._draw(seed)
+        else:
+            self._load(_fetch(kind) if weights == "imagenet" else _read(Path(weights)), weights)
+        if rescale:
+            self._rescale(seed)
+        self.requires_grad_(False).eval()
+
+    def forward(self, images: Tensor, wanted: Sequence[str]) -> dict[str, Tensor]:
+        """Return the named features, N×C×h×w; nothing behind the last of them is computed."""
+        missing = [name for name in wanted if name not in self.names]
+        if missing:
+            raise UserError(f"VGG has no layer {missing[0]!r}; there are {', '.join(self.names)}")
+        last = max(self.names.index(name) for name in wanted)
+        mean, deviation = (images.new_tensor(values).view(1, 3, 1, 1) for values in (_MEAN, _DEVIATION))
+        x, found = ((images + 1) / 2 - mean) / deviation, {}
+        for name, layer in zip(self.names[: last + 1], self.layers, strict=False):
+            x = layer(x)
+            if name in wanted:
+                found[name] = x
+        return found
+
+    def _convolutions(self) -> list[Conv3x3]:
+        return [layer for layer in self.layers if isinstance(layer, Conv3x3)]
+
+    def _draw(self, seed: int) -> None:
+        """He et al. 2015, equation 10."""
+        random = torch.Generator().manual_seed(seed)
+        for layer in self._convolutions():
+            deviation = (2 / (9 * layer.in_channels)) ** 0.5
+            layer.weight.data = torch.randn(layer.weight.shape, generator=random) * deviation
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+
+    def _load(self, state: dict[str, Tensor], origin: str) -> None:
+        """Take over the convolutions of a torchvision state dict, of the whole network or of its `features`."""
+        own = {
+            f"features.{index}.{part}": (layer, part)
+            for index, layer in self._numbered()
+            for part in ("weight", "bias")
+        }
+        for name, (layer, part) in own.items():
+            tensor = state.get(name, state.get(name.removeprefix("features.")))
+            if tensor is None or tensor.shape != getattr(layer, part).shape:
+                raise DataError(f"{origin}: it holds no {name} of the right shape; a VGG of torchvision does")
+            getattr(layer, part).data = tensor.detach().float().clone()
+
+    def _numbered(self) -> list[tuple[int, Conv3x3]]:
+        return [(index, layer) for index, layer in enumerate(self.layers) if isinstance(layer, Conv3x3)]
+
+    @torch.no_grad()
+    def _rescale(self, seed: int) -> None:
+        """Divide each convolution by the mean of its activations on images of noise at every scale."""
+        x = _make_noise(seed)
+        for layer, after in zip(self.layers, [*self.layers[1:], None], strict=True):
+            y = layer(x)
+            if isinstance(layer, Conv3x3) and isinstance(after, nn.ReLU):
+                mean = after(y).mean()
+                if mean > 0:
+                    layer.weight.data /= mean
+                    layer.bias.data /= mean  # type: ignore[union-attr]
+                    y = y / mean
+            x = y
+            if min(x.shape[-2:]) < 2:
+                break
+
+
+def _name(features: nn.Sequential, pooling: str) -> tuple[list[str], nn.ModuleList]:
+    """Return torchvision's layers with the names of the paper; activations no longer write over their input."""
+    names, layers, block, number = [], nn.ModuleList(), 1, 0
+    for layer in features:
+        if isinstance(layer, nn.Conv2d):
+            number += 1
+            names.append(f"conv{block}_{number}")
+            layers.append(Conv3x3(layer.in_channels, layer.out_channels, padding=1))
+        elif isinstance(layer, nn.ReLU):
+            names.append(f"relu{block}_{number}")
+            layers.append(nn.ReLU())
+        else:
+            names.append(f"pool{block}")
+            layers.append(nn.MaxPool2d(2) if pooling == "max" else nn.AvgPool2d(2))
+            block, number = block + 1, 0
+    return names, layers
+
+
+def _make_noise(seed: int) -> Tensor:
+    """Return two images whose every octave varies alike, normalised as the network takes them."""
+    random = torch.Generator().manual_seed(seed)
+    octaves = [
+        nn.functional.interpolate(torch.randn(2, 3, side, side, generator=random), size=(64, 64), mode="bilinear")
+        for side in (2, 4, 8, 16, 32, 64)
+    ]
+    total = torch.stack(octaves).sum(0)
+    return total / total.std()
+
+
+def _fetch(kind: str) -> dict[str, Tensor]:
+    """Return torchvision's ImageNet weights, downloaded on first use and checked against the hash in their name."""
+    url = _KINDS[kind][1].url
+    path = Path(get_dir(), "checkpoints", url.rpartition("/")[2])
+    try:
+        return load_state_dict_from_url(url, check_hash=True, progress=True, weights_only=True)
+    except Exception as error:  # whatever the network or the file brings
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise MachineError(
+            f"{path} is not there and cannot be downloaded from {url} ({reason}); put it there, "
+            "or set weights to random or to a file"
+        ) from None
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    """Return a file's tensors, without executing anything in it."""
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises what it likes
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise DataError(f"{path}: no weights can be read ({reason})") from None
+    if not isinstance(state, dict):
+        raise DataError(f"{path}: it is no state dict")
+    return state
