@@ -17,6 +17,7 @@ GENERATORS = [
     {"network": "ResnetGenerator", "width": 2, "blocks": 1, "norm": "batch", "dropout": True},
     {"network": "ResnetGenerator", "width": 2, "blocks": 1, "norm": "none", "spectral_norm": True},
     {"network": "ResnetGenerator", "width": 2, "blocks": 1, "residual": True},
+    {"network": "ResnetGenerator", "width": 2, "blocks": 1, "separable": True},
     {"network": "UnetGenerator", "width": 2, "depth": 3},
     {"network": "UnetGenerator", "width": 2, "depth": 5, "norm": "batch", "dropout": True},
 ]
@@ -68,6 +69,8 @@ def test_patches_of_published_discriminator() -> None:
     ("config", "count"),
     [
         ({"network": "ResnetGenerator"}, 11_378_179),
+        # 18 trunk convolutions of 256·256·9 + 256 become 256·9 + 256 + 256·256 + 256
+        ({"network": "ResnetGenerator", "separable": True}, 11_378_179 - 18 * (256 * 256 * 8 - 256 * 9 - 256)),
         ({"network": "PatchDiscriminator"}, 2_764_737),
         ({"network": "UnetGenerator", "norm": "batch"}, 54_413_955),
     ],

@@ -32,11 +32,12 @@ _HALVINGS = 2
 class ResnetBlock(nn.Module):
     """x + f(x), f two reflection-padded 3×3 convolutions; no activation after the sum."""
 
-    def __init__(self, width: int, norm: str, dropout: bool) -> None:
+    def __init__(self, width: int, norm: str, dropout: bool, separable: bool = False) -> None:
         super().__init__()
-        first = [*_conv3(width, norm), nn.ReLU(inplace=True)]
+        conv3 = _separable_conv3 if separable else _conv3
+        first = [*conv3(width, norm), nn.ReLU(inplace=True)]
         middle = [nn.Dropout(0.5)] if dropout else []
-        self.conv_block = nn.Sequential(*first, *middle, *_conv3(width, norm))
+        self.conv_block = nn.Sequential(*first, *middle, *conv3(width, norm))
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.conv_block(x)
@@ -45,7 +46,8 @@ class ResnetBlock(nn.Module):
 class ResnetGenerator(FeatureNetwork):
     """Two halvings, `blocks` residual blocks, two doublings; tanh output of the input's size.
 
-    A `residual` generator's tanh is the change that is made to the input, so that it starts as a copy.
+    A `residual` generator's tanh is the change that is made to the input, so that it starts as a copy. In a `separable`
+    one the trunk's convolutions are depthwise, then pointwise: an eighth of its weights and multiplications.
     """
 
     translates = True
@@ -64,6 +66,7 @@ class ResnetGenerator(FeatureNetwork):
         downsampling: Literal["strided", "antialias"] = "strided",
         spectral_norm: bool = False,
         residual: bool = False,
+        separable: bool = False,
     ) -> None:
         super().__init__()
         layers: list[nn.Module] = [
@@ -73,7 +76,7 @@ class ResnetGenerator(FeatureNetwork):
         ]
         for level in range(_HALVINGS):
             layers += _halve(width * 2**level, norm, downsampling)
-        layers += [ResnetBlock(width * self.stride, norm, dropout) for _ in range(blocks)]
+        layers += [ResnetBlock(width * self.stride, norm, dropout, separable) for _ in range(blocks)]
         for level in reversed(range(_HALVINGS)):
             layers += _double(width * 2**level, norm, upsampling)
         layers += [ReflectionPad(3), nn.Conv2d(width, out_channels, 7), nn.Tanh()]
@@ -136,6 +139,19 @@ def _normalised(width: int, norm: str) -> list[nn.Module]:
 
 def _conv3(width: int, norm: str) -> list[nn.Module]:
     return [ReflectionPad(1), Conv3x3(width, width, bias=uses_bias(norm)), make_norm(norm, width)]
+
+
+def _separable_conv3(width: int, norm: str) -> list[nn.Module]:
+    """A filter per channel, its norm, and the mixing of channels (Howard et al. 2017, as in GAN Compression)."""
+    bias = uses_bias(norm)
+    depthwise = nn.Conv2d(width, width, 3, groups=width, bias=bias)
+    return [
+        ReflectionPad(1),
+        depthwise,
+        make_norm(norm, width),
+        nn.Conv2d(width, width, 1, bias=bias),
+        make_norm(norm, width),
+    ]
 
 
 def _halve(width: int, norm: str, kind: str) -> list[nn.Module]:
