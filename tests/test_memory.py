@@ -91,6 +91,23 @@ def test_a_second_rendering_of_a_piece_draws_the_same_random_numbers() -> None:
         assert torch.equal(images["fake_b"], again["fake_b"])
 
 
+def test_a_term_across_directions_needs_both_at_once() -> None:
+    extras = {"across": Extra("fake_b", "cycled_b", LowResolution(4))}
+    weights = {**WEIGHTS, "generator": {**WEIGHTS["generator"], "across": 2.0}}
+    make_trainer().fit(make_cyclegan(extras=extras, weights=weights), Batches(1))
+    method = make_cyclegan(extras=extras, weights=weights)
+    method.save_memory(by_direction=True)
+    with pytest.raises(UserError, match=r"method\.extras\.across: fake_b and cycled_b need by_direction=false"):
+        make_trainer().fit(method, Batches(1))
+
+
+def test_a_term_weighted_for_the_wrong_player_is_named() -> None:
+    extras = {"extra": Extra("fake_b", "real_a", LowResolution(4))}
+    weights = {**WEIGHTS, "discriminator": {**WEIGHTS["discriminator"], "extra": 2.0}}
+    with pytest.raises(UserError, match=r"method\.weights\.discriminator\.extra weights a term that does not exist"):
+        make_trainer().fit(make_cyclegan(extras=extras, weights=weights), Batches(1))
+
+
 def test_by_direction_at_most_half_of_the_graph_exists() -> None:
     def most_kept(**options: bool) -> int:
         torch.manual_seed(0)

@@ -149,9 +149,7 @@ class Method(LightningModule):
                 del images, terms  # and with them their graph, before the next is made
         self._check_complete(player.name, totals, seen)
         if player.name in self.clip:
-            nn.utils.clip_grad_norm_(
-                [p for network in player.networks for p in network.parameters()], self.clip[player.name]
-            )
+            nn.utils.clip_grad_norm_(player.parameters(), self.clip[player.name])
         optimizer.step()
         self.log_dict({f"{player.name}/{term}": value for term, value in totals.items()})
 
@@ -181,9 +179,12 @@ class Method(LightningModule):
         """Raise where a weight is for a term that did not come up; one weighted zero may be left out."""
         idle = sorted(t for t, weight in self.weights.get(player, {}).items() if weight and t not in terms)
         for term in (term for term in idle if term in self.extras):
-            extra = self.extras[term]
-            name = next(name for name in (extra.image, extra.reference) if name not in images)
-            raise UserError(f"method.extras.{term}: no image {name!r}; there are {', '.join(sorted(images))}")
+            pair = (self.extras[term].image, self.extras[term].reference)
+            absent = [name for name in pair if name not in images]
+            if absent:
+                raise UserError(f"method.extras.{term}: no image {absent[0]!r}; there are {', '.join(sorted(images))}")
+            if self.extras[term].player == player:
+                raise UserError(f"method.extras.{term}: {' and '.join(pair)} need by_direction=false")
         if idle:
             known = ", ".join(sorted(terms))
             raise UserError(f"method.weights.{player}.{idle[0]} weights a term that does not exist; there are: {known}")
