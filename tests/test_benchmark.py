@@ -12,11 +12,20 @@ from PIL import Image
 
 SCRIPTS = Path(__file__).parent.parent / "scripts"
 sys.path.insert(0, str(SCRIPTS))
+import benchmark  # noqa: E402
+import benchmark_gpu  # noqa: E402
 from benchmarking import training  # noqa: E402
 from benchmarking.measuring import Measurement, run_in_turn  # noqa: E402
 from benchmarking.textbook import Textbook  # noqa: E402
 
-TINY = {"size": 16, "batch": 1, "width": 4, "blocks": 1, "device": "cpu", "steps": 1}
+TINY = {
+    "size": 32,  # the least that the published discriminator takes
+    "batch": 1,
+    "width": 4,
+    "blocks": 1,
+    "device": "cpu",
+    "steps": 1,
+}
 
 
 def run(script: str, *words: str) -> subprocess.CompletedProcess[str]:
@@ -44,7 +53,7 @@ def test_ratios_are_taken_within_a_round() -> None:
 def test_multiplications_are_counted_as_by_hand() -> None:
     """Six generator images forwards and backwards: a block's two 3×3 convolutions dominate a deep narrow network."""
     few, many = (training.count_multiplications(Namespace(**{**TINY, "blocks": blocks})) for blocks in (1, 2))
-    block = 2 * (16 * 16 * 9) * (4 * 4)  # width 4·4, 16/4 pixels a side
+    block = 2 * (16 * 16 * 9) * (8 * 8)  # width 4·4, 32/4 pixels a side
     assert (many - few) * 1e9 == pytest.approx(6 * 3 * block)
 
 
@@ -70,10 +79,23 @@ def test_training_is_measured_in_processes_of_their_own(tmp_path: Path) -> None:
         assert picture.width > 500
 
 
+def test_every_table_of_a_gpu_is_a_command_of_the_benchmark() -> None:
+    options = Namespace(size=256, width=64, blocks=9, device="cuda")
+    tables = benchmark_gpu.list_tables(options)
+    parsed = {name: benchmark.make_parser().parse_args(words) for name, words in tables.items()}
+    assert {each.batch for name, each in parsed.items() if name.startswith("train")} == {1, 4, 16}
+    assert all(each.device == "cuda" for each in parsed.values())
+
+
 @pytest.mark.slow
-def test_the_gpu_script_says_what_it_had_no_time_for(tmp_path: Path) -> None:
-    words = ["--device=cpu", "--size=16", "--width=4", "--blocks=1", "--minutes=0.6", f"--out={tmp_path}"]
-    done = run("benchmark_gpu.py", *words)
-    assert done.returncode == 1
-    assert "not measured: out of time" in done.stdout
-    assert (tmp_path / "train-batch-1.json").is_file()
+def test_the_gpu_script_says_what_it_had_no_time_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train = ["train", *[f"--{key}={value}" for key, value in TINY.items()], "--rounds=999"]
+    tables = {"door": ["import", "--rounds=1"], "endless": train, "last": train, "wrong": ["train", "--size=x"]}
+    monkeypatch.setattr(benchmark_gpu, "list_tables", lambda options: tables)
+    monkeypatch.setattr(sys, "argv", ["benchmark_gpu.py", f"--out={tmp_path}", "--minutes=0.6"])
+    assert benchmark_gpu.main() == 1
+    assert (tmp_path / "door.json").is_file()
+    assert capsys.readouterr().out.count("not measured: out of time") == 3
+    assert benchmark_gpu.measure("wrong", tables["wrong"], tmp_path, 60) == "not measured: exit code 2"
