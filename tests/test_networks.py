@@ -90,6 +90,7 @@ def test_instance_norm_generator_sees_each_image_alone() -> None:
 
 
 def test_spectral_norm_bounds_every_convolution() -> None:
+    torch.manual_seed(0)  # power iteration takes longer where two singular values are close
     network = build("PatchDiscriminator", width=4, spectral_norm=True)
     initialise(network, gain=1.0)
     for _ in range(30):

@@ -18,7 +18,7 @@ from test_train import ROOT, load, make_overrides, read_rows, run
 from torch import Tensor
 
 from diptych.callbacks.checkpoint_files import find_newest
-from diptych.methods import CycleGAN, Method
+from diptych.methods import Method
 
 WHOLE = [
     "experiment=custom",
@@ -67,14 +67,14 @@ def assert_same_end(one: Path, other: Path) -> None:
 
 def stop_at(monkeypatch: pytest.MonkeyPatch, iteration: int, number: signal.Signals) -> None:
     """Send this process a signal in the middle of a batch."""
-    original = CycleGAN.render
+    original = Method.training_step
 
-    def render(self: CycleGAN, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    def step(self: Method, batch: dict[str, Tensor], index: int) -> None:
         if self.iteration + 1 == iteration:
             signal.raise_signal(number)
-        return original(self, batch)
+        original(self, batch, index)
 
-    monkeypatch.setattr(CycleGAN, "render", render)
+    monkeypatch.setattr(Method, "training_step", step)
 
 
 @pytest.fixture(scope="module")
@@ -119,14 +119,7 @@ def test_every_method_resumes_exactly(
     first, second = ([*make_overrides(tiny_data, tmp_path / name), *more] for name in ("whole", "parts"))
     run(monkeypatch, *first)
     with monkeypatch.context() as patched, pytest.raises(SystemExit):
-        training_step = Method.training_step
-
-        def step(self: Method, batch: dict[str, Tensor], index: int) -> None:
-            if self.iteration == 1:
-                signal.raise_signal(signal.SIGTERM)
-            training_step(self, batch, index)
-
-        patched.setattr(Method, "training_step", step)
+        stop_at(patched, 2, signal.SIGTERM)
         run(patched, *second)
     assert load(tmp_path / "parts")["diptych"]["iteration"] == 2
     run(monkeypatch, *second, "resume=auto")

@@ -92,14 +92,14 @@ def test_a_really_full_disk(checkpoint: dict, tmp_path: Path, monkeypatch: pytes
 def test_a_run_folder_deleted_under_way_is_named(
     tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
 ) -> None:
-    original = CycleGAN.render
+    original = CycleGAN.training_step
 
-    def render(self: CycleGAN, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    def step(self: CycleGAN, batch: dict[str, Tensor], index: int) -> None:
         if self.iteration == 5:
             shutil.rmtree(tmp_path / "run")
-        return original(self, batch)
+        original(self, batch, index)
 
-    monkeypatch.setattr(CycleGAN, "render", render)
+    monkeypatch.setattr(CycleGAN, "training_step", step)
     with pytest.raises(SystemExit) as stop:
         run(monkeypatch, *make_overrides(tiny_data, tmp_path / "run"), *WHOLE)
     assert stop.value.code == 6
@@ -181,13 +181,14 @@ def test_a_second_run_into_a_folder_is_refused(tmp_path: Path) -> None:
 
 
 def spoil_batch(monkeypatch: pytest.MonkeyPatch, iterations: set[int]) -> None:
-    original = CycleGAN.render
+    original = CycleGAN.render_direction
 
-    def render(self: CycleGAN, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        images = original(self, batch)
-        return images | {"fake_b": images["fake_b"] * float("nan")} if self.iteration + 1 in iterations else images
+    def render(self: CycleGAN, batch: dict[str, Tensor], direction: str) -> dict[str, Tensor]:
+        images = original(self, batch, direction)
+        spoilt = self.iteration + 1 in iterations and direction == "ab"
+        return images | {"fake_b": images["fake_b"] * float("nan")} if spoilt else images
 
-    monkeypatch.setattr(CycleGAN, "render", render)
+    monkeypatch.setattr(CycleGAN, "render_direction", render)
 
 
 def is_finite(run_dir: Path) -> bool:
