@@ -117,8 +117,8 @@ def test_files_without_a_vgg_are_refused(tmp_path: Path) -> None:
 
 def test_offline_the_missing_file_and_the_way_out_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    weights = type("Weights", (), {"url": "http://127.0.0.1:9/vgg19-dcbb9e9d.pth"})
-    monkeypatch.setitem(module._KINDS, "vgg19", ("E", weights))
+    assert module._find_url("vgg19").endswith("/vgg19-dcbb9e9d.pth")
+    monkeypatch.setattr(module, "_find_url", lambda kind: "http://127.0.0.1:9/vgg19-dcbb9e9d.pth")
     message = r"vgg19-dcbb9e9d\.pth is not there and cannot be downloaded.*set weights to random"
     with pytest.raises(MachineError, match=message):
         Vgg()

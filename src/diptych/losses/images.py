@@ -1,14 +1,11 @@
-"""Losses on pixels, for `method.extras`: N×C×H×W images in [-1, 1] and a reference of the same size."""
+"""Losses on pixels, for `method.extras`: N×C×H×W images in [-1, 1] and a reference of the same size.
+
+The libraries are imported where they are used: whoever needs none of these losses need not wait for them.
+"""
 
 import torch
 import torch.nn.functional as F
-from kornia.color import rgb_to_lab
-from kornia.filters import spatial_gradient
 from torch import Tensor
-from torchmetrics.functional.image import (
-    multiscale_structural_similarity_index_measure,
-    structural_similarity_index_measure,
-)
 
 from diptych.errors import UserError
 
@@ -44,6 +41,11 @@ class StructuralDissimilarity:
 
     def __call__(self, image: Tensor, reference: Tensor) -> Tensor:
         """Return the mean over the batch, in [0, 2]."""
+        from torchmetrics.functional.image import (
+            multiscale_structural_similarity_index_measure,
+            structural_similarity_index_measure,
+        )
+
         similarity: Tensor
         if not self.multiscale:
             similarity = structural_similarity_index_measure(image, reference, data_range=2.0)  # type: ignore[assignment]
@@ -98,11 +100,15 @@ class EdgeConsistency:
 
 
 def _measure_edges(image: Tensor) -> Tensor:
+    from kornia.filters import spatial_gradient
+
     gradient = spatial_gradient(image.mean(1, keepdim=True))
     return (gradient.square().sum(2) + 1e-8).sqrt()
 
 
 def _to_lab(image: Tensor) -> Tensor:
+    from kornia.color import rgb_to_lab
+
     if image.shape[1] != 3:
         raise UserError(f"a loss of colours needs RGB, not {image.shape[1]} channels")
     return rgb_to_lab(((image + 1) / 2).clamp(0, 1))

@@ -11,13 +11,11 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from torch.hub import get_dir, load_state_dict_from_url
-from torchvision.models import VGG16_Weights, VGG19_Weights
-from torchvision.models.vgg import cfgs, make_layers
 
 from diptych.errors import DataError, MachineError, UserError
 from diptych.networks.winograd import Conv3x3
 
-_KINDS = {"vgg16": ("D", VGG16_Weights.IMAGENET1K_V1), "vgg19": ("E", VGG19_Weights.IMAGENET1K_V1)}
+_KINDS = {"vgg16": "D", "vgg19": "E"}  # torchvision's letters
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, RGB in [0, 1]
 
 
@@ -42,7 +40,9 @@ class Vgg(nn.Module):
             raise UserError(f"encoder kind {kind!r} is not one of {', '.join(_KINDS)}")
         if pooling not in ("max", "average"):
             raise UserError(f"encoder pooling {pooling!r} is not one of max, average")
-        self.names, self.layers = _name(make_layers(cfgs[_KINDS[kind][0]], batch_norm=False), pooling)
+        from torchvision.models.vgg import cfgs, make_layers  # late: whoever needs no VGG need not wait for it
+
+        self.names, self.layers = _name(make_layers(cfgs[_KINDS[kind]], batch_norm=False), pooling)
         if weights == "random":
             self._draw(seed)
         else:
@@ -140,7 +140,7 @@ def _make_noise(seed: int) -> Tensor:
 
 def _fetch(kind: str) -> dict[str, Tensor]:
     """Return torchvision's ImageNet weights, downloaded on first use and checked against the hash in their name."""
-    url = _KINDS[kind][1].url
+    url = _find_url(kind)
     path = Path(get_dir(), "checkpoints", url.rpartition("/")[2])
     try:
         return load_state_dict_from_url(url, check_hash=True, progress=True, weights_only=True)
@@ -150,6 +150,12 @@ def _fetch(kind: str) -> dict[str, Tensor]:
             f"{path} is not there and cannot be downloaded from {url} ({reason}); put it there, "
             "or set weights to random or to a file"
         ) from None
+
+
+def _find_url(kind: str) -> str:
+    from torchvision.models import VGG16_Weights, VGG19_Weights
+
+    return str({"vgg16": VGG16_Weights, "vgg19": VGG19_Weights}[kind].IMAGENET1K_V1.url)
 
 
 def _read(path: Path) -> dict[str, Tensor]:
