@@ -170,6 +170,7 @@ def test_a_batch_that_does_not_fit_is_said_before_training(
     free: float, warned: bool, tiny_data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(memory, "_find_free", lambda device: free)
+    monkeypatch.setattr(memory, "WORTH_ASKING", 1)
     data = UnpairedData(str(tiny_data), load_size=18, crop_size=16, workers=0, batch_size=2)
     make_trainer(callbacks=[MemoryEstimate()], max_steps=1).fit(make_cyclegan(), data)
     said = "warning: memory: about 0.0 GiB for a batch of 2 at 16×16, and 0.0 GiB are free; recompute=true"

@@ -15,6 +15,9 @@ from diptych.methods.rendering import Rendering
 
 _COPIES = 5  # of a weight: itself, its gradient, Adam's two moments, its average
 
+WORTH_ASKING = 2**14
+"""Pixels of a domain in a batch from which on a CPU's memory may run short; asking takes about a second."""
+
 
 class MemoryEstimate(Callback):
     """Says on a GPU how much a batch will take, and anywhere when that is more than there is."""
@@ -24,6 +27,8 @@ class MemoryEstimate(Callback):
         if not (isinstance(pl_module, Method) and data.preparation.crops and trainer.is_global_zero):
             return
         side = data.preparation.crop_size
+        if pl_module.device.type == "cpu" and data.batch_size * side**2 < WORTH_ASKING:
+            return
         shapes = {domain: (data.batch_size, count, side, side) for domain, count in data.channels.items()}
         batch = {domain: torch.empty(shape, device="meta") for domain, shape in shapes.items()}
         try:
