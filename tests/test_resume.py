@@ -17,7 +17,7 @@ from conftest import write_noise
 from test_train import ROOT, load, make_overrides, read_rows, run
 from torch import Tensor
 
-from diptych.callbacks.checkpoint_files import find_newest
+from diptych.callbacks.checkpoint_files import LAST
 from diptych.methods import Method
 
 WHOLE = [
@@ -208,6 +208,11 @@ def test_moved_data_are_the_same_and_changed_data_are_named(
     assert "data_fingerprint: " in capfd.readouterr().err
 
 
+def read_time(path: Path) -> int | None:
+    """Return when a file was written last, if it is there."""
+    return path.stat().st_mtime_ns if path.exists() else None
+
+
 @pytest.mark.slow
 def test_killed_at_random_moments(tmp_path: Path) -> None:
     """Real processes, real `kill -9`, no warning; also while a checkpoint is being written."""
@@ -219,19 +224,15 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
     runs = {name: tmp_path / name for name in ("whole", "killed")}
     start = {n: [sys.executable, "train.py", *common, f"run_dir={path}", "resume=auto"] for n, path in runs.items()}
     subprocess.run(start["whole"], cwd=ROOT, check=True, capture_output=True, timeout=300)
-    kills = 0
-    for _ in range(30):
+    newest, codes = runs["killed"] / "checkpoints" / LAST, []
+    for kill in range(7):
+        before = read_time(newest)
         process = subprocess.Popen(start["killed"], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        first = find_newest(runs["killed"] / "checkpoints")[0] is None
-        try:
-            process.wait(8 + random.random() * (4 if first else 2))
-            break
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            kills += 1
-            time.sleep(0.1)
-    assert process.returncode == 0
-    print(f"killed {kills} times")
-    assert kills >= 1
+        while kill % 3 and process.poll() is None and read_time(newest) == before:
+            time.sleep(0.01)  # two processes of three go on before they are killed, one is killed whenever
+        time.sleep(random.random() * (2 if kill % 3 else 10))
+        process.kill()
+        codes.append(process.wait())
+    assert codes[1] == -signal.SIGKILL
+    subprocess.run(start["killed"], cwd=ROOT, check=True, capture_output=True, timeout=300)
     assert_same_end(runs["whole"], runs["killed"])

@@ -94,6 +94,7 @@ def check_run_folder(run_dir: Path, iterations: int = 2) -> None:
     terms = [name for name in rows[0] if name.startswith("generator/")]
     assert terms
     assert all(float(row[term]) != 0 for row in rows for term in terms)
+    assert all(float(row[term]) > 0 for row in rows for term in terms if "adversarial" not in term)
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)

@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -29,13 +30,14 @@ class Apart:
         there.close()
 
     def __call__(self) -> float:
-        return float(self._ask("round"))
+        return float(self.ask("round"))
 
     def measure_memory(self) -> float:
         """Return the most that the process has held beyond what it began with, in MiB."""
-        return float(self._ask("memory"))
+        return float(self.ask("memory"))
 
-    def _ask(self, question: str) -> Any:
+    def ask(self, question: str) -> Any:
+        """Return the process's answer, a round's rate or its memory."""
         self._pipe.send(question)
         try:
             failed, answer = self._pipe.recv()
@@ -108,18 +110,9 @@ def measure_memory(make: Make, device: str) -> float:
 
 def call_apart(function: Callable[[], Any], device: str) -> Any:
     """Return what a function returns in a process of its own."""
-    asked = Apart(_Constant(function), device)
-    try:
-        return asked._ask("round")
-    finally:
-        asked.close()
+    with start({"alone": partial(_give, function)}, device) as variants:
+        return variants["alone"].ask("round")
 
 
-class _Constant:
-    """Makes the variant that is the function itself."""
-
-    def __init__(self, function: Callable[[], Any]) -> None:
-        self.function = function
-
-    def __call__(self) -> Callable[[], Any]:
-        return self.function
+def _give(function: Callable[[], Any]) -> Callable[[], Any]:
+    return function

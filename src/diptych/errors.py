@@ -29,3 +29,9 @@ class MachineError(UserError):
     """A disk, memory or device that does not do what was asked: exit code 6."""
 
     exit_code = 6
+
+
+def name_reason(error: BaseException) -> str:
+    """Return the first line of what a library's error says, or its type where it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -12,7 +12,7 @@ from urllib.parse import SplitResult, urlsplit
 import torch
 from pytorch_lightning.loggers import Logger
 
-from diptych.errors import MachineError, UserError
+from diptych.errors import MachineError, UserError, name_reason
 
 _PATIENCE = 3.0  # seconds to wait for a logging service
 _PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
@@ -104,6 +104,6 @@ def start_loggers(loggers: list[Logger], recipe: dict[str, Any]) -> list[Logger]
             logger.log_hyperparams(recipe)
             started.append(logger)
         except Exception as error:  # whatever a service's client raises
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            print(f"warning: {type(logger).__name__} does not start ({reason}); metrics.csv is written all the same")
+            said = f"{type(logger).__name__} does not start ({name_reason(error)})"
+            print(f"warning: {said}; metrics.csv is written all the same")
     return started

@@ -8,6 +8,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from diptych.errors import name_reason
 from diptych.methods.method import Method
 from diptych.methods.player import Images
 from diptych.methods.random_state import capture_random_state, restore_random_state
@@ -35,8 +36,7 @@ class MemoryEstimate(Callback):
             with trainer.precision_plugin.train_step_context():
                 needed = estimate_memory(pl_module, batch)
         except RuntimeError as error:  # a term that asks what a tensor holds
-            reason = str(error).splitlines()[0]
-            print(f"memory: cannot be estimated for {type(pl_module).__name__} ({reason})", flush=True)
+            print(f"memory: cannot be estimated for {type(pl_module).__name__} ({name_reason(error)})", flush=True)
             return
         free = _find_free(pl_module.device)
         said = f"memory: about {needed / 2**30:.1f} GiB for a batch of {data.batch_size} at {side}×{side}"
@@ -58,8 +58,7 @@ def estimate_memory(method: Method, batch: Images) -> int:
     try:
         with FakeTensorMode(allow_non_fake_inputs=True):
             images = {name: torch.empty(value.shape, device=method.device) for name, value in batch.items()}
-            renders = [p for p in method.players() if any(net in method.translators.values() for net in p.networks)]
-            for player in renders:
+            for player in filter(method.trains_translators, method.players()):
                 graph = _Graph()
                 with torch.autograd.graph.saved_tensors_hooks(graph.keep, lambda tensor: tensor):
                     for _, rendered in Rendering(method, images, method.thrift).show(player):

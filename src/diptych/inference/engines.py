@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.export import Dim
 
 from diptych.data.folders import find_cache
-from diptych.errors import MachineError, UserError
+from diptych.errors import MachineError, UserError, name_reason
 from diptych.networks import keep_freed_memory
 from diptych.networks.layers import pad_to_multiple
 from diptych.translator import Translator
@@ -92,7 +92,7 @@ def _start(translator: Translator, word: str, precision: str) -> Engine:
     except (MachineError, UserError):
         raise
     except Exception as error:  # exporters and runtimes raise what they like
-        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        reason = name_reason(error)[:200]
         raise MachineError(f"--engine {word}: cannot run this network here ({reason}); try --engine torch") from None
     return engine
 

@@ -10,7 +10,7 @@ from torch.nn.functional import l1_loss
 
 from diptych.methods.game import Game
 from diptych.methods.player import Images, Player, Terms
-from diptych.networks import apply, sees_images_alone
+from diptych.networks import apply
 
 
 class CycleGAN(Game):
@@ -27,18 +27,11 @@ class CycleGAN(Game):
         return self.render_direction(batch, "ab") | self.render_direction(batch, "ba")
 
     def render_direction(self, batch: Images, direction: str) -> Images:
-        """There and back again; an identity image shares the first call where the network sees images alone."""
+        """There and back again."""
         source, target = direction[0], direction[1]
-        there, back = self.translators[direction], self.translators[target + source]
-        real, other = batch[source], batch[target]
-        wanted = bool(self.weight("generator", f"identity_{target}"))
-        together = wanted and sees_images_alone(there)
-        fake, *identity = apply(there, real, *([other] if together else []))
-        (cycled,) = apply(back, fake)
-        if wanted and not together:
-            identity = list(apply(there, other))
-        images = {f"real_{source}": real, f"real_{target}": other, f"fake_{target}": fake, f"cycled_{source}": cycled}
-        return images | ({f"identity_{target}": identity[0]} if wanted else {})
+        images = self.render_translation(batch, direction)
+        (cycled,) = apply(self.translators[target + source], images[f"fake_{target}"])
+        return images | {f"cycled_{source}": cycled}
 
     def players(self) -> Sequence[Player]:
         return (

@@ -12,7 +12,7 @@ from diptych.losses import Contrastive
 from diptych.methods.game import Game
 from diptych.methods.patch_contrast import PatchContrast, Side
 from diptych.methods.player import Images, Player, Terms
-from diptych.networks import apply, find_landmarks, sees_images_alone
+from diptych.networks import find_landmarks
 
 
 class DCLGAN(Game):
@@ -42,15 +42,7 @@ class DCLGAN(Game):
         return self.render_direction(batch, "ab") | self.render_direction(batch, "ba")
 
     def render_direction(self, batch: Images, direction: str) -> Images:
-        source, target = direction[0], direction[1]
-        network, real, other = self.translators[direction], batch[source], batch[target]
-        wanted = bool(self.weight("generator", f"identity_{target}"))
-        together = wanted and sees_images_alone(network)
-        fake, *identity = apply(network, real, *([other] if together else []))
-        if wanted and not together:
-            identity = list(apply(network, other))
-        images = {f"real_{source}": real, f"real_{target}": other, f"fake_{target}": fake}
-        return images | ({f"identity_{target}": identity[0]} if wanted else {})
+        return self.render_translation(batch, direction)
 
     def players(self) -> Sequence[Player]:
         generators, projectors = (self.generator_ab, self.generator_ba), (self.projector_a, self.projector_b)

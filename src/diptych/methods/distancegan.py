@@ -11,7 +11,6 @@ from torch import Tensor
 
 from diptych.methods.game import Game
 from diptych.methods.player import Images, Player, Terms
-from diptych.networks import apply
 
 
 class RunningScale:
@@ -62,8 +61,7 @@ class DistanceGAN(Game):
         return super().remembered() | {"scale_a": self.scale_a, "scale_b": self.scale_b}
 
     def render(self, batch: Images) -> Images:
-        (fake_b,) = apply(self.generator_ab, batch["a"])
-        return {"real_a": batch["a"], "real_b": batch["b"], "fake_b": fake_b}
+        return self.render_translation(batch, "ab")
 
     def players(self) -> Sequence[Player]:
         return (

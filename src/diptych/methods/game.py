@@ -10,7 +10,7 @@ from diptych.losses import Adversarial, LeCam, Penalty
 from diptych.methods.duel import Duel, Rules
 from diptych.methods.method import Method
 from diptych.methods.player import Images, Stateful, Terms
-from diptych.networks import Network, build_for, initialise
+from diptych.networks import Network, apply, build_for, initialise
 
 RGB = {"a": 3, "b": 3}
 
@@ -78,6 +78,15 @@ class Game(Method):
 
     def remembered(self) -> dict[str, Stateful]:
         return {name: part for duel in self.duels.values() for name, part in duel.remembered().items()}
+
+    def render_translation(self, batch: Images, direction: str) -> Images:
+        """Return a direction's translation, and the identity image where its term is weighted, beside the batch."""
+        source, target = direction[0], direction[1]
+        wanted = bool(self.weight("generator", f"identity_{target}"))
+        inputs = (batch[source], batch[target]) if wanted else (batch[source],)
+        fake, *identity = apply(self.translators[direction], *inputs)
+        images = {f"real_{source}": batch[source], f"real_{target}": batch[target], f"fake_{target}": fake}
+        return images | ({f"identity_{target}": identity[0]} if wanted else {})
 
     def persuade(self, domain: str, images: Images) -> Tensor:
         """Return the adversarial loss of the generator of a domain's fakes."""

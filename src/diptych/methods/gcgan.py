@@ -48,12 +48,9 @@ class GcGAN(Game):
         return super().remembered() | self.turned_duel.remembered()
 
     def render(self, batch: Images) -> Images:
-        a, b = batch["a"], batch["b"]
-        wanted = bool(self.weight("generator", "identity_b"))
-        fake_b, *identity_b = apply(self.generator_ab, *((a, b) if wanted else (a,)))
-        (fake_turned,) = apply(self.generator_ab, self.turn(a))
-        images = {"real_a": a, "real_b": b, "real_turned": self.turn(b), "fake_b": fake_b, "fake_turned": fake_turned}
-        return images | ({"identity_b": identity_b[0]} if wanted else {})
+        turned = {"a": self.turn(batch["a"]), "b": self.turn(batch["b"])}
+        (fake_turned,) = apply(self.generator_ab, turned["a"])
+        return self.render_translation(batch, "ab") | {"real_turned": turned["b"], "fake_turned": fake_turned}
 
     def players(self) -> Sequence[Player]:
         return (

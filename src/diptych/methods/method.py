@@ -78,6 +78,10 @@ class Method(LightningModule):
     def translators(self) -> dict[str, Network]:
         """The networks handed to users, by direction: `ab`, `ba` or both."""
 
+    def trains_translators(self, player: Player) -> bool:
+        """Whether a player's networks are among those that render, so that it needs the images' graph."""
+        return any(network in self.translators.values() for network in player.networks)
+
     def compile_networks(self, dynamic: bool | None = None) -> None:
         """Let each network be compiled at its first call; `dynamic` where images are of many sizes."""
         for network in self.children():

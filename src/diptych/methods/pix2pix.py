@@ -12,7 +12,6 @@ from torch.nn.functional import l1_loss
 
 from diptych.methods.game import Game
 from diptych.methods.player import Images, Player, Terms
-from diptych.networks import apply
 
 
 class Pix2Pix(Game):
@@ -30,8 +29,7 @@ class Pix2Pix(Game):
         return {}  # it judges no image by itself
 
     def render(self, batch: Images) -> Images:
-        (fake_b,) = apply(self.generator_ab, batch["a"])
-        return {"real_a": batch["a"], "real_b": batch["b"], "fake_b": fake_b}
+        return self.render_translation(batch, "ab")
 
     def players(self) -> Sequence[Player]:
         return (

@@ -42,7 +42,7 @@ class Rendering:
             yield 1.0, self._whole
             return
         total = sum(piece.images for piece in self._pieces)
-        trains = any(network in self._method.translators.values() for network in player.networks)
+        trains = self._method.trains_translators(player)
         for piece in self._pieces:
             for images in piece.render() if trains else [piece.recall()]:
                 yield piece.images / total, images
@@ -62,7 +62,10 @@ class _Piece:
         """Yield each direction's images, with a graph that nothing else holds on to."""
         after = self._begin()
         for direction in self._directions:
-            images = self._method.render(self._batch) if direction is None else self._render_one(direction)
+            if direction is None:
+                images = self._method.render(self._batch)
+            else:
+                images = self._method.render_direction(self._batch, direction)
             self._seen |= {name: image.detach() for name, image in images.items()}
             yield images
             del images
@@ -76,9 +79,6 @@ class _Piece:
                 for _ in self.render():
                     pass
         return self._seen
-
-    def _render_one(self, direction: str) -> Images:
-        return self._method.render_direction(self._batch, direction)
 
     def _begin(self) -> dict[str, Any] | None:
         """Note the random state; at a second rendering go back to it, and return what to go on from afterwards."""

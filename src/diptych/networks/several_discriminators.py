@@ -54,7 +54,7 @@ class MixedDiscriminator(Network):
     ) -> None:
         super().__init__()
         self.patch = PatchDiscriminator(in_channels, width, layers, norm, spectral_norm=spectral_norm)
-        self.pixel = PixelDiscriminator(in_channels, width, norm)
+        self.pixel = PixelDiscriminator(in_channels, width, norm, spectral_norm)
         self.shares = [patch_share, pixel_share]
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.hub import get_dir, load_state_dict_from_url
 
-from diptych.errors import DataError, MachineError, UserError
+from diptych.errors import DataError, MachineError, UserError, name_reason
 from diptych.networks.winograd import Conv3x3
 
 _KINDS = {"vgg16": "D", "vgg19": "E"}  # torchvision's letters
@@ -145,9 +145,8 @@ def _fetch(kind: str) -> dict[str, Tensor]:
     try:
         return load_state_dict_from_url(url, check_hash=True, progress=True, weights_only=True)
     except Exception as error:  # whatever the network or the file brings
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise MachineError(
-            f"{path} is not there and cannot be downloaded from {url} ({reason}); put it there, "
+            f"{path} is not there and cannot be downloaded from {url} ({name_reason(error)}); put it there, "
             "or set weights to random or to a file"
         ) from None
 
@@ -167,8 +166,7 @@ def _read(path: Path) -> dict[str, Tensor]:
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises what it likes
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise DataError(f"{path}: no weights can be read ({reason})") from None
+        raise DataError(f"{path}: no weights can be read ({name_reason(error)})") from None
     if not isinstance(state, dict):
         raise DataError(f"{path}: it is no state dict")
     return state
