@@ -31,6 +31,8 @@ FLAT = "@lobehub/fluent-emoji-flat@1.1.0"
 FLUENT = "@lobehub/fluent-emoji-3d@1.1.0"
 TEXTS = ("package.json", "README.md", "LICENSE")
 FOLDERS = ("trainA", "trainB", "testA", "testB")
+UNPAIRED = "No emoji stands in both training folders, so training is truly unpaired"
+PAIRED = "The training folders hold the same emoji under the same names, for upper bounds"
 
 NAME = re.compile(r"[0-9a-f]+([-_][0-9a-f]+)*")
 SKIN_TONES = {"1f3fb", "1f3fc", "1f3fd", "1f3fe", "1f3ff"}
@@ -146,12 +148,12 @@ def find_families(names: Sequence[str], images: dict[str, bytes]) -> dict[str, s
     return {name: family_key(first.setdefault(images[name], name)) for name in names}
 
 
-def choose_folders(family: str) -> tuple[str, ...]:
-    """Choose where a family goes by its hash: 45 % trainA, 45 % trainB, 10 % both test folders."""
+def choose_folders(family: str, paired: bool = False) -> tuple[str, ...]:
+    """Choose where a family goes by its hash: 45 % trainA, 45 % trainB (paired: 90 % both), 10 % both test folders."""
     place = int.from_bytes(hashlib.sha256(family.encode()).digest()[:8], "big") / 2**64
-    if place < 0.9:
-        return ("trainA",) if place < 0.45 else ("trainB",)
-    return ("testA", "testB")
+    if place >= 0.9:
+        return ("testA", "testB")
+    return ("trainA", "trainB") if paired else ("trainA",) if place < 0.45 else ("trainB",)
 
 
 def put_on_white(image: Image.Image) -> Image.Image:
@@ -174,32 +176,29 @@ def draw(content: bytes, name: str, size: int) -> Image.Image:
         raise RefusalError(f"{name} cannot be drawn ({error})") from error
 
 
-def write_images(flat: Package, fluent: Package, families: dict[str, str], size: int, root: Path) -> None:
+def write_images(flat: Package, fluent: Package, families: dict[str, str], root: Path, size: int, paired: bool) -> None:
     """Write every emoji into the folders of its family, as lossless WebP."""
     console = Console(stderr=True)
     for name, family in track(families.items(), "Drawing", console=console, disable=not console.is_terminal):
-        for folder in choose_folders(family):
+        for folder in choose_folders(family, paired):
             package, suffix = (flat, ".svg") if folder.endswith("A") else (fluent, ".webp")
             image = draw(package.images[name], name + suffix, size)
             image.save(root / folder / f"{name}.webp", lossless=True, method=6)
 
 
-def describe_folder(folder: str, families: dict[str, str]) -> str:
-    """Count the images and the families of a folder in one row of the README's table."""
-    held = [family for family in families.values() if folder in choose_folders(family)]
-    return f"| `{folder}` | {len(held)} | {len(set(held))} |"
-
-
 def compose_readme(flat: Package, fluent: Package, families: dict[str, str], options: argparse.Namespace) -> str:
     """Write what the data set is, what it holds and where it comes from."""
     size = options.size
-    folders = "\n".join(describe_folder(folder, families) for folder in FOLDERS)
+    held = {name: [f for f in families.values() if name in choose_folders(f, options.paired)] for name in FOLDERS}
+    folders = "\n".join(f"| `{name}` | {len(found)} | {len(set(found))} |" for name, found in held.items())
+    training = PAIRED if options.paired else UNPAIRED
+    switches = "".join(f" --{name}" for name in ("flags", "paired") if vars(options)[name])
     packages = "\n".join(f"| {' | '.join(p.metadata.values())} | `{p.sha256}` |" for p in (flat, fluent))
     return f"""\
 # flat2fluent
 
 {len(families)} emoji as flat drawings (domain A) and as 3-D renderings (domain B), RGB on white,
-{size} x {size} pixels, lossless WebP. No emoji stands in both training folders, so training is truly unpaired; the two
+{size} x {size} pixels, lossless WebP. {training}; the two
 test folders hold the same emoji under the same names, so that a translation can be compared with the truth.
 
 | folder | images | families |
@@ -212,7 +211,7 @@ in both packages, are {"kept" if options.flags else "left out"}.
 
 Made by
 
-    python scripts/make_flat2fluent.py --size {size} --out data/flat2fluent{" --flags" if options.flags else ""}
+    python scripts/make_flat2fluent.py --size {size} --out data/flat2fluent{switches}
 
 from two npm packages, which hold Microsoft's Fluent Emoji as LobeHub packages them. Their package.json says:
 
@@ -258,7 +257,7 @@ def build(options: argparse.Namespace, out: Path) -> int:
         made = Path(scratch, "made")
         for folder in FOLDERS:
             (made / folder).mkdir(parents=True)
-        write_images(flat, fluent, families, options.size, made)
+        write_images(flat, fluent, families, made, options.size, options.paired)
         (made / "README.md").write_text(compose_readme(flat, fluent, families, options), encoding="utf-8")
         (made / "LICENSE").write_text(compose_license((flat, fluent)), encoding="utf-8")
         if out.exists():
@@ -275,6 +274,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--flat", type=Path, help=f"the .tgz of {FLAT}, instead of asking npm for it")
     parser.add_argument("--fluent", type=Path, help=f"the .tgz of {FLUENT}, instead of asking npm for it")
     parser.add_argument("--flags", action="store_true", help="keep the flags, which look the same in both packages")
+    parser.add_argument("--paired", action="store_true", help="every training emoji in both domains, for upper bounds")
     parser.add_argument("--force", action="store_true", help="replace a data set that is already there")
     return parser.parse_args(arguments)
 

@@ -1,7 +1,7 @@
 """The script that makes flat2fluent, on two tiny packages made here, and the data set as shipped."""
 
 import gzip
-import importlib.util
+import importlib
 import io
 import json
 import os
@@ -30,12 +30,8 @@ FLAGS = ["1f1eb-1f1f7", "1f3f4-e0067_e0062_e0065_e006e_e0067"]
 CUT = gzip.compress(bytes(10_000))[:-1]  # a gzip file without its last byte
 KEPT = {*CHEFS, *RUNNERS, *PLAIN}
 
-
-spec = importlib.util.spec_from_file_location("make_flat2fluent", SCRIPT)
-assert spec is not None and spec.loader is not None
-script = importlib.util.module_from_spec(spec)
-sys.modules[spec.name] = script  # dataclasses look their module up
-spec.loader.exec_module(script)
+sys.path.insert(0, str(SCRIPT.parent))
+script = importlib.import_module("make_flat2fluent")
 
 
 def make_svg(name: str) -> bytes:
@@ -101,7 +97,7 @@ def made(packages: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(*arguments: str, path: str | None = None) -> subprocess.CompletedProcess[str]:
     """Run the script as a user does."""
-    environment = os.environ if path is None else {**os.environ, "PATH": path}
+    environment = {**os.environ, "PATH": path or os.environ["PATH"]}
     command = [sys.executable, str(SCRIPT), *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environment)
 
@@ -163,11 +159,14 @@ def test_same_bytes_twice(made: Path, packages: list[str], tmp_path: Path) -> No
     assert [entry.name for entry in tmp_path.iterdir()] == ["again"]
 
 
-def test_flags_on_request_move_nothing(made: Path, packages: list[str], tmp_path: Path) -> None:
-    """`--flags` keeps the flags; with them, and at another size, every other emoji stays where it was."""
-    assert script.main(["--size", "16", "--out", str(tmp_path / "set"), "--flags", *packages]) == 0
-    changed = read_all(tmp_path / "set").keys() ^ read_all(made).keys()
-    assert {Path(file).stem for file in changed} == set(FLAGS)
+def test_pairs_and_flags_on_request_move_nothing(made: Path, packages: list[str], tmp_path: Path) -> None:
+    """`--flags` keeps the flags, `--paired` puts training emoji into both folders; all others stay, at any size."""
+    options, out = ["--size", "16", "--out", str(tmp_path / "set"), *packages], tmp_path / "set"
+    assert script.main([*options, "--flags"]) == 0
+    assert {Path(file).stem for file in read_all(out).keys() ^ read_all(made).keys()} == set(FLAGS)
+    assert script.main([*options, "--paired", "--force"]) == 0
+    both = names_in(made, "trainA") | names_in(made, "trainB")
+    assert [names_in(out, name) for name in FOLDERS] == [both, both, *(names_in(made, n) for n in FOLDERS[2:])]
 
 
 @pytest.mark.parametrize("variants", [CHEFS, RUNNERS, ["1f468", "1f469", "1f9d1"], ["1f44d", "1f44d-1f3fb"]])
@@ -185,7 +184,7 @@ def test_one_drawing_under_two_names_is_one_family() -> None:
 def test_split_is_45_45_10() -> None:
     """The hash spreads many families as it should."""
     places = [script.choose_folders(f"{point:x}") for point in range(10_000)]
-    shares = [places.count(place) / len(places) for place in (("trainA",), ("trainB",), ("testA", "testB"))]
+    shares = [places.count(place) / 10_000 for place in (("trainA",), ("trainB",), ("testA", "testB"))]
     assert shares == pytest.approx([0.45, 0.45, 0.1], abs=0.02)
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from diptych.data import Preparation, list_images
 from diptych.errors import DataError
-from diptych.metrics import EvaluationData, compare, evaluate, sliced_wasserstein, train_judge
+from diptych.metrics import EvaluationData, compare, evaluate, kernel_distance, sliced_wasserstein, train_judge
 
 DATA = Path(__file__).parent.parent / "data" / "flat2fluent"
 PREPARATION = Preparation(64, 64)
@@ -43,6 +43,27 @@ def test_sliced_wasserstein_is_a_distance_of_sets() -> None:
     assert sliced_wasserstein(torch.rand(2, 3, 5, 5), torch.rand(3, 3, 5, 5)) > 0
 
 
+def test_kernel_distance_against_its_definition() -> None:
+    x, y = torch.randn(5, 3, dtype=torch.float64), torch.randn(4, 3, dtype=torch.float64) + 1
+
+    def kernel(one: Tensor, other: Tensor) -> float:
+        return float((one - y.mean(0)) / y.std(0) @ ((other - y.mean(0)) / y.std(0)) / 3 + 1) ** 3
+
+    within = sum(kernel(x[i], x[j]) for i in range(5) for j in range(5) if i != j) / 20
+    other = sum(kernel(y[i], y[j]) for i in range(4) for j in range(4) if i != j) / 12
+    between = sum(kernel(a, b) for a in x for b in y) / 20
+    assert kernel_distance(x, y) == pytest.approx(within + other - 2 * between)
+
+
+def test_kernel_distance_does_not_depend_on_the_number_of_samples() -> None:
+    torch.manual_seed(0)
+    means = [
+        sum(kernel_distance(torch.randn(count, 8), torch.randn(1000, 8)) for _ in range(40)) / 40 for count in (20, 200)
+    ]
+    assert max(map(abs, means)) < 0.02
+    assert kernel_distance(torch.randn(100, 8) + 1, torch.randn(1000, 8)) > 1
+
+
 @pytest.fixture(scope="module")
 def shipped() -> EvaluationData:
     return EvaluationData(
@@ -72,6 +93,7 @@ def test_copying_scores_as_copying(shipped: EvaluationData) -> None:
     assert result.translator["changed"] == 0
     assert result.images == len(shipped.test["a"])
     assert result.real["swd"] < result.copying["swd"]
+    assert result.real["kernel"] < 0.1 * result.copying["kernel"]
     assert result.copying["psnr"] == pytest.approx(19.41, abs=0.3)
     perfect = evaluate(
         lambda images: images, EvaluationData({}, {"a": shipped.test["b"], "b": shipped.test["b"]}, load)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from diptych.errors import DataError
 from diptych.metrics.judge import Judge, train_judge
+from diptych.metrics.kernel_distance import kernel_distance
 from diptych.metrics.paired import compare
 from diptych.metrics.sliced_wasserstein import sliced_wasserstein
 
@@ -24,6 +25,7 @@ _ROWS = (
     ("l1", "L1 to the truth", "{:.4f}"),
     ("changed", "changed (L1 to the input)", "{:.4f}"),
     ("swd", "sliced Wasserstein to test B", "{:.4f}"),
+    ("kernel", "kernel distance to test B", "{:.3f}"),
     ("judged_b", "judged B", "{:.1%}"),
 )
 
@@ -91,23 +93,20 @@ def evaluate(
 
     def score(images: Tensor) -> Scores:
         scores = compare(images, real_b) if aligned and len(images) == len(real_b) else {}
-        scores["swd"] = sliced_wasserstein(images, real_b)
-        if judge is not None:
-            scores["judged_b"] = judge.share_of_b(images)
-        return scores
+        return scores | _score_unpaired(images, real_b, judge)
 
     translator = {**score(outputs), **({"changed": float((outputs - real_a).abs().mean() / 2)} if alike else {})}
     copying = {**score(real_a), "changed": 0.0} if alike else {}
-    real = _score_real(train, real_b, judge.share_of_b(train["b"]) if judge else None)
+    real = _score_unpaired(train["b"], real_b, judge) if "b" in train else {}  # no translator is expected to pass it
     return Evaluation(translator, copying, real, judge, len(outputs))
 
 
-def _score_real(train: dict[str, Tensor], real_b: Tensor, judged: float | None) -> Scores:
-    """Score real training images of B: the floor that no translator can be expected to pass."""
-    if "b" not in train:
-        return {}
-    floor = {"swd": sliced_wasserstein(train["b"], real_b)}
-    return floor if judged is None else {**floor, "judged_b": judged}
+def _score_unpaired(images: Tensor, real_b: Tensor, judge: Judge | None) -> Scores:
+    scores = {"swd": sliced_wasserstein(images, real_b)}
+    if judge is not None:
+        scores["kernel"] = kernel_distance(judge.describe(images), judge.describe(real_b))
+        scores["judged_b"] = judge.share_of_b(images)
+    return scores
 
 
 def _spread(paths: list[Path], limit: int) -> list[Path]:

@@ -21,6 +21,11 @@ class Judge:
         """Return the share of N×C×H×W images in [-1, 1] that look like domain B."""
         return float((self.sign * _classify(self.network, images) > 0).float().mean())
 
+    def describe(self, images: Tensor) -> Tensor:
+        """Return the N×96 features that N×C×H×W images in [-1, 1] are judged by."""
+        assert isinstance(self.network, nn.Sequential)
+        return _run(self.network[:-1], images)
+
     def swap(self) -> "Judge":
         """Return the same judge for the other direction, in which A and B have changed places."""
         return replace(self, sign=-self.sign)
@@ -88,6 +93,10 @@ def _spoil(images: Tensor, random: Generator) -> Tensor:
     return images.lerp(smooth, blur) + 0.03 * (grain * noise + board * tile)
 
 
-@torch.no_grad()
 def _classify(network: nn.Module, images: Tensor) -> Tensor:
-    return torch.cat([network(_shrink(chunk)).flatten() for chunk in images.split(256)])
+    return _run(network, images).flatten()
+
+
+@torch.no_grad()
+def _run(network: nn.Module, images: Tensor) -> Tensor:
+    return torch.cat([network(_shrink(chunk)) for chunk in images.split(256)])
