@@ -9,15 +9,15 @@ import pytest
 import torch
 from conftest import Batches, make_cyclegan, make_trainer
 from pytorch_lightning import seed_everything
-from torch.nn.functional import l1_loss
+from torch.nn.functional import conv2d, l1_loss
 
 from diptych.errors import UserError
 from diptych.losses import CrossEntropy, HardDecoupled, LeastSquares, SemanticRelation, Transport
 from diptych.losses.contrastive import PatchNCE
-from diptych.methods import CUT, DCLGAN, DistanceGAN, EncoderDecoder, GcGAN, Method, Pix2Pix, Schedule
+from diptych.methods import CUT, DCLGAN, DistanceGAN, EncoderDecoder, GcGAN, Method, Pix2Pix, Schedule, SimDCL
 from diptych.methods.distancegan import RunningScale, measure_distances
 from diptych.methods.gcgan import GEOMETRIES
-from diptych.networks import build, find_landmarks
+from diptych.networks import PatchMapper, build, find_landmarks
 
 GOLDEN = Path(__file__).parent / "data" / "golden"
 GENERATOR = {"network": "ResnetGenerator", "width": 4, "blocks": 2}
@@ -53,6 +53,13 @@ METHODS = {
         | {"adversarial_ab": 0.5, "adversarial_ba": 0.5},
         BOTH,
         {**CONTRAST, "projector_optimizer": {"lr": 1e-3, "betas": (0.9, 0.999)}},
+    ),
+    "simdcl": (
+        SimDCL,
+        {f"{term}_{domain}": 1.0 for term in ("contrastive", "identity", "similarity") for domain in "ab"}
+        | {"adversarial_ab": 0.5, "adversarial_ba": 0.5},
+        BOTH,
+        CONTRAST,
     ),
     "gcgan": (
         GcGAN,
@@ -155,6 +162,22 @@ def test_flipped_images_are_compared_with_unflipped_features() -> None:
         torch.manual_seed(3)
         values.append(method.generator_terms(images)["contrastive_a"].item())
     assert values[0] == pytest.approx(values[1], rel=1e-5)
+
+
+def test_similarity_sees_the_kind_and_not_the_order_of_layers_patches() -> None:
+    """The mapper in a few plain lines; a layer of fewer patches decides how many count."""
+    mapper, layers = PatchMapper(2, 5), [torch.rand(1, 9, 8), torch.rand(1, 7, 8)]
+    image = torch.stack([layer[:, :7] for layer in layers], 1)
+    hidden = torch.relu(conv2d(image, mapper.model[0].weight, mapper.model[0].bias, stride=2)).mean((2, 3))
+    vector = mapper.model[6](torch.relu(mapper.model[4](hidden)))
+    torch.testing.assert_close(mapper(layers), vector / vector.norm(dim=1, keepdim=True))
+    assert mapper([layer[:, :1] for layer in layers]).isfinite().all()
+    method = make("simdcl")
+    method.mapper_fake_a.load_state_dict(method.mapper_real_a.state_dict())
+    images = method.render({"a": torch.rand(1, 3, 16, 16), "b": torch.rand(1, 3, 16, 16)})
+    apart = method.generator_terms(images)["similarity_a"]
+    images["fake_a"] = images["real_a"]
+    assert method.generator_terms(images)["similarity_a"] < apart
 
 
 @pytest.mark.parametrize("geometry", GEOMETRIES)

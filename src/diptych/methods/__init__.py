@@ -10,6 +10,7 @@ from diptych.methods.method import Method
 from diptych.methods.pix2pix import Pix2Pix
 from diptych.methods.player import Extra, Images, Player, Terms
 from diptych.methods.schedule import Schedule
+from diptych.methods.simdcl import SimDCL
 
 __all__ = [
     "CUT",
@@ -24,5 +25,6 @@ __all__ = [
     "Pix2Pix",
     "Player",
     "Schedule",
+    "SimDCL",
     "Terms",
 ]

@@ -6,6 +6,7 @@ Junlin Han, Mehrdad Shoeiby, Lars Petersson, Mohammad Ali Armin. CVPR Workshops 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from torch import nn
 from torch.nn.functional import l1_loss
 
 from diptych.losses import Contrastive
@@ -45,23 +46,27 @@ class DCLGAN(Game):
         return self.render_translation(batch, direction)
 
     def players(self) -> Sequence[Player]:
-        generators, projectors = (self.generator_ab, self.generator_ba), (self.projector_a, self.projector_b)
+        networks, settings = zip(*self.generator_networks(), strict=True)
         return (
             Player("discriminator", (self.discriminator_b, self.discriminator_a), self.discriminator_terms),
-            Player(
-                "generator",
-                (*generators, *projectors),
-                self.generator_terms,
-                ({}, {}, self.projector_optimizer, self.projector_optimizer),
-            ),
+            Player("generator", networks, self.generator_terms, settings),
         )
+
+    def generator_networks(self) -> Sequence[tuple[nn.Module, Mapping[str, Any]]]:
+        """What moves when generators do, each with its settings for the optimizer."""
+        projectors = [(projector, self.projector_optimizer) for projector in (self.projector_a, self.projector_b)]
+        return [(self.generator_ab, {}), (self.generator_ba, {}), *projectors]
+
+    def sides(self) -> dict[str, Side]:
+        """What looks at the images of each domain."""
+        return {"a": Side(self.generator_ab, self.projector_a), "b": Side(self.generator_ba, self.projector_b)}
 
     def discriminator_terms(self, images: Images) -> Terms:
         return {**self.judge("b", images), **self.judge("a", images)}
 
     def generator_terms(self, images: Images) -> Terms:
         """Equations 3 to 5: adversarial, dual contrastive and identity terms, each direction by itself."""
-        sides = {"a": Side(self.generator_ab, self.projector_a), "b": Side(self.generator_ba, self.projector_b)}
+        sides = self.sides()
         terms: Terms = {}
         for source, target in ("ab", "ba"):
             if f"fake_{target}" not in images:  # the other direction is rendered by itself

@@ -34,6 +34,11 @@ class PatchContrast:
         """Build the projector of a generator's features."""
         return PatchProjector(describe_features(network, self.layers), **settings)
 
+    def describe(self, side: Side, image: Tensor) -> list[Tensor]:
+        """Return the vectors of patches drawn from an image, a layer's N×P×width after another's."""
+        features = look(side.network, image, self.layers)
+        return side.projector(features, side.projector.choose(features))
+
     def compare(
         self, domain: str, keys: Side, queries: Side, image: Tensor, translation: Tensor, flipped: bool = False
     ) -> Terms:

@@ -5,6 +5,7 @@ from diptych.networks.calls import apply, sees_images_alone
 from diptych.networks.features import FeatureNetwork, describe_features, find_landmarks, look
 from diptych.networks.initialisation import initialise
 from diptych.networks.patch_discriminator import PatchDiscriminator
+from diptych.networks.patch_mapper import PatchMapper
 from diptych.networks.patch_projector import PatchProjector
 from diptych.networks.pixel_discriminator import PixelDiscriminator
 from diptych.networks.registry import Network, build, build_for, names
@@ -19,6 +20,7 @@ __all__ = [
     "MultiscaleDiscriminator",
     "Network",
     "PatchDiscriminator",
+    "PatchMapper",
     "PatchProjector",
     "PixelDiscriminator",
     "ResnetGenerator",
