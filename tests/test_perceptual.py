@@ -16,6 +16,7 @@ from diptych.losses import (
     GramStyle,
     LabHistogram,
     LabMean,
+    Lpips,
     MomentStyle,
     SlicedStyle,
     StructuralDissimilarity,
@@ -122,6 +123,30 @@ def test_offline_the_missing_file_and_the_way_out_are_named(tmp_path: Path, monk
     message = r"vgg19-dcbb9e9d\.pth is not there and cannot be downloaded.*set weights to random"
     with pytest.raises(MachineError, match=message):
         Vgg()
+
+
+def test_lpips_with_weights_and_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of random weights where torch keeps its cache stands for the download."""
+    from torchvision.models import SqueezeNet1_1_Weights, squeezenet1_1
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr("torch.hub.download_url_to_file", refuse)
+    with pytest.raises(MachineError, match=f"weights of squeeze are not in {tmp_path}.*no network.*put them there"):
+        Lpips("squeeze")
+    name = SqueezeNet1_1_Weights.DEFAULT.url.rsplit("/", 1)[1]
+    (tmp_path / "hub" / "checkpoints").mkdir(parents=True, exist_ok=True)
+    torch.save(squeezenet1_1(weights=None).state_dict(), tmp_path / "hub" / "checkpoints" / name)
+    loss, image, reference = Lpips("squeeze"), make(0, 1, 3, 64, 64).float(), make(1, 1, 3, 64, 64).float()
+    assert loss(image, image) == 0
+    distance = loss(image.requires_grad_(), reference.requires_grad_())
+    distance.backward()
+    assert distance > 0
+    assert image.grad is not None
+    assert reference.grad is None
+
+
+def refuse(*_: object, **__: object) -> None:
+    raise OSError("no network")
 
 
 def test_total_variation_is_the_formula() -> None:

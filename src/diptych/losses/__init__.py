@@ -27,7 +27,7 @@ from diptych.losses.images import (
     TotalVariation,
 )
 from diptych.losses.penalties import R1, R2, GradientPenalty, Lazy, LeCam, Penalty, R1AndR2, ZeroCentred
-from diptych.losses.perceptual import Content, GramStyle, MomentStyle, Perceptual, SlicedStyle
+from diptych.losses.perceptual import Content, GramStyle, Lpips, MomentStyle, Perceptual, SlicedStyle
 
 __all__ = [
     "R1",
@@ -48,6 +48,7 @@ __all__ = [
     "LeCam",
     "LeastSquares",
     "LowResolution",
+    "Lpips",
     "MomentStyle",
     "Negatives",
     "NonSaturating",

@@ -5,13 +5,15 @@ All take N×3×H×W images in [-1, 1]; the second is the reference and gets no g
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.hub import get_dir
 from torch.nn.functional import interpolate
 
-from diptych.errors import UserError
+from diptych.errors import MachineError, UserError, name_reason
 from diptych.networks import Vgg
 
 GramScale = Literal["gatys", "positions", "johnson"]
@@ -108,6 +110,33 @@ class SlicedStyle(Perceptual):
         if one.shape[2] != two.shape[2]:
             two = interpolate(two, size=one.shape[2], mode="linear", align_corners=True)
         return (one - two).square().mean()
+
+
+class Lpips:
+    """The learned perceptual distance (Zhang et al. 2018, equation 1) as torchmetrics computes it.
+
+    Its linear weights come with torchmetrics, those of the network from torchvision's address or torch's cache.
+    """
+
+    def __init__(self, kind: Literal["alex", "vgg", "squeeze"] = "vgg") -> None:
+        if kind not in ("alex", "vgg", "squeeze"):
+            raise UserError(f"Lpips.kind = {kind} must be one of alex, vgg, squeeze")
+        from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity  # late: it takes a while
+
+        try:
+            self.network = LearnedPerceptualImagePatchSimilarity(net_type=kind).net
+        except Exception as error:  # whatever the network or the file brings
+            where = Path(get_dir()) / "checkpoints"
+            raise MachineError(
+                f"Lpips: torchvision's weights of {kind} are not in {where} and cannot be downloaded "
+                f"({name_reason(error)}); put them there, or leave the term out"
+            ) from None
+
+    def __call__(self, image: Tensor, reference: Tensor) -> Tensor:
+        """Return the distance of N×3×H×W images in [-1, 1], averaged over the batch."""
+        self.network.to(device=image.device, dtype=image.dtype)
+        distance: Tensor = self.network(image, reference.detach()).mean()
+        return distance
 
 
 def gram(features: Tensor) -> Tensor:
