@@ -13,6 +13,8 @@ from conftest import TINY_NETWORKS
 from PIL import Image
 from torch import Tensor
 
+from diptych.cli import main
+
 ROOT = Path(__file__).parent.parent
 CONF = ROOT / "conf"
 sys.path.insert(0, str(ROOT))
@@ -113,6 +115,10 @@ def test_every_part_trains(part: str, tiny_data: Path, tmp_path: Path, monkeypat
     more += ["data.paired=true"] if part in ("method=pix2pix", "method=encoder_decoder") else []
     run(monkeypatch, "experiment=custom", *make_overrides(tiny_data, tmp_path / "run", *more))
     check_run_folder(tmp_path / "run")
+    if part.startswith("method="):
+        translate = ["translate", str(tiny_data / "testA"), "--out", str(tmp_path / "translated")]
+        assert main([*translate, "--translator", str(tmp_path / "run" / "translators" / "ab.safetensors")]) == 0
+        assert len(list((tmp_path / "translated").iterdir())) == len(list((tiny_data / "testA").iterdir()))
 
 
 def test_a_run_is_evaluated_and_named(tiny_data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
