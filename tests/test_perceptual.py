@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -18,10 +19,12 @@ from diptych.losses import (
     LabMean,
     Lpips,
     MomentStyle,
+    Perceptual,
     SlicedStyle,
     StructuralDissimilarity,
     TotalVariation,
 )
+from diptych.losses.perceptual import GramScale
 from diptych.networks import Vgg
 from diptych.networks import vgg as module
 
@@ -37,6 +40,15 @@ def make(seed: int, *shape: int) -> Tensor:
     )
 
 
+def make_loss(kind: type[Perceptual], **settings: object) -> Perceptual:
+    """Return a loss of one layer, without an encoder."""
+    return kind({"layer": 1.0}, encoder=object(), **settings)
+
+
+def compare(loss: Perceptual, own: Tensor, other: Tensor, positions: int = 60) -> float:
+    return float(loss.compare({"layer": own}, {"layer": loss.describe(other, positions)}, positions))
+
+
 def test_gram_losses_are_the_papers_formulas() -> None:
     own, other = make(0, 1, 4, 3, 5), make(1, 1, 4, 3, 5)
     f, a = (x[0].reshape(4, 15).numpy() for x in (own, other))
@@ -44,11 +56,11 @@ def test_gram_losses_are_the_papers_formulas() -> None:
     grams = [np.array([[sum(x[i, k] * x[j, k] for k in range(m)) for j in range(n)] for i in range(n)]) for x in (f, a)]
     squares = ((grams[0] - grams[1]) ** 2).sum()
     expected = {"gatys": squares / (4 * n**2 * m**2), "positions": squares / (m**2 * n**2)}
+    expected |= {"channels": squares / n**2, "pixels": squares / (4 * n**2 * 60**2)}
     expected["johnson"] = squares / (n * m) ** 2 / n**2
+    assert expected.keys() == set(get_args(GramScale))
     for scale, value in expected.items():
-        loss = GramStyle.__new__(GramStyle)
-        loss.scale = scale
-        assert float(loss.compare(own, other)) == pytest.approx(value, rel=1e-10), scale
+        assert compare(make_loss(GramStyle, scale=scale), own, other) == pytest.approx(value, rel=1e-10), scale
 
 
 def test_moments_and_content_are_the_papers_formulas() -> None:
@@ -56,18 +68,30 @@ def test_moments_and_content_are_the_papers_formulas() -> None:
     f, a = (x[0].reshape(2, 15).numpy() for x in (own, other))
     moments = ((f.mean(1) - a.mean(1)) ** 2).mean()
     moments += ((np.sqrt(f.var(1) + 1e-5) - np.sqrt(a.var(1) + 1e-5)) ** 2).mean()
-    assert float(MomentStyle.compare(None, own, other)) == pytest.approx(moments)
-    assert float(Content.compare(None, own, other)) == pytest.approx(((f - a) ** 2).mean())
+    assert compare(make_loss(MomentStyle), own, other) == pytest.approx(moments)
+    assert compare(make_loss(Content), own, other) == pytest.approx(((f - a) ** 2).mean())
+    assert compare(make_loss(Content, scale="gatys"), own, other) == pytest.approx(0.5 * ((f - a) ** 2).sum())
+
+
+def test_guides_say_which_places_count() -> None:
+    """A guide of ones is none; one that is zero elsewhere leaves the statistics of its places."""
+    features, guide = make(0, 1, 4, 3, 6), torch.zeros(1, 1, 3, 6, dtype=torch.float64)
+    guide[..., :3] = 2
+    for loss in (make_loss(GramStyle), make_loss(MomentStyle)):
+        whole = loss.describe(features, 18)
+        torch.testing.assert_close(loss.describe(features, 18, torch.ones_like(guide)), whole)
+        torch.testing.assert_close(loss.describe(features, 18, guide), loss.describe(features[..., :3], 9))
+    with pytest.raises(UserError, match="SlicedStyle takes no masks"):
+        make_loss(SlicedStyle).describe(features, 18, guide)
 
 
 def test_sliced_distance_of_one_channel_compares_sorted_values() -> None:
-    loss = SlicedStyle.__new__(SlicedStyle)
-    loss.directions = 3
+    loss = make_loss(SlicedStyle, directions=3)
     own, other = make(0, 1, 1, 2, 4), make(1, 1, 1, 2, 4)
     expected = ((np.sort(own.numpy().ravel()) - np.sort(other.numpy().ravel())) ** 2).mean()
-    assert float(loss.compare(own, other)) == pytest.approx(expected)
+    assert compare(loss, own, other) == pytest.approx(expected)
     shuffled = own.flatten()[torch.randperm(8)].view(1, 1, 2, 4)
-    assert float(loss.compare(own, shuffled)) == pytest.approx(0, abs=1e-12)
+    assert compare(loss, own, shuffled) == pytest.approx(0, abs=1e-12)
 
 
 @pytest.mark.parametrize("kind", [Content, GramStyle, MomentStyle, SlicedStyle])
@@ -195,17 +219,18 @@ def test_colours_and_edges_see_what_they_should() -> None:
 
 
 @pytest.mark.parametrize(
-    "make_loss",
+    "make",
     [
         lambda: TotalVariation(0.5),
         lambda: LabHistogram(1),
         lambda: SlicedStyle(directions=0),
         lambda: GramStyle(scale="x"),
+        lambda: Content(scale="x"),
     ],
 )
-def test_senseless_settings_are_refused(make_loss: object) -> None:
+def test_senseless_settings_are_refused(make: object) -> None:
     with pytest.raises(UserError, match="must be"):
-        make_loss()
+        make()
 
 
 def test_what_a_loss_cannot_take_is_said() -> None:

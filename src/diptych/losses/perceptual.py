@@ -6,7 +6,7 @@ All take N×3×H×W images in [-1, 1]; the second is the reference and gets no g
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -16,12 +16,12 @@ from torch.nn.functional import interpolate
 from diptych.errors import MachineError, UserError, name_reason
 from diptych.networks import Vgg
 
-GramScale = Literal["gatys", "positions", "johnson"]
+GramScale = Literal["gatys", "positions", "channels", "pixels", "johnson"]
 STYLE_LAYERS = {f"relu{block}_1": 0.2 for block in range(1, 6)}
 
 
 class Perceptual(ABC):
-    """A sum over the encoder's layers, each with its weight."""
+    """A sum over the encoder's layers, each with its weight, of distances between what features are described by."""
 
     def __init__(self, layers: Mapping[str, float], encoder: Vgg | None = None) -> None:
         self.layers = dict(layers)
@@ -33,30 +33,64 @@ class Perceptual(ABC):
         own = self.encoder(image, tuple(self.layers))
         with torch.no_grad():
             other = self.encoder(reference, tuple(self.layers))
-        terms = [weight * self.compare(own[name], other[name]) for name, weight in self.layers.items()]
+        described = {name: self.describe(feature, count_positions(reference)) for name, feature in other.items()}
+        return self.compare(own, described, count_positions(image))
+
+    def compare(self, features: Mapping[str, Tensor], described: Mapping[str, Tensor], positions: int) -> Tensor:
+        """Return the loss of an image's features, of so many pixels, to the described layers of a reference."""
+        terms = [
+            weight * self.measure(self.describe(features[name], positions), described[name])
+            for name, weight in self.layers.items()
+        ]
         return torch.stack(terms).sum()
 
     @abstractmethod
-    def compare(self, own: Tensor, other: Tensor) -> Tensor:
-        """Return the distance of two N×C×h×w features of one layer."""
+    def describe(self, features: Tensor, positions: int, guide: Tensor | None = None) -> Tensor:
+        """Return what is compared of a layer's N×C×h×w features of an image with so many pixels.
+
+        `guide`, N×1×h×w of mean one, says how much each place counts.
+        """
+
+    @abstractmethod
+    def measure(self, own: Tensor, other: Tensor) -> Tensor:
+        """Return the distance of two descriptions of one layer, averaged over the batch."""
 
 
 class Content(Perceptual):
-    """What is where: the mean squared difference of features (Johnson et al. 2016, equation 2)."""
+    """What is where: the mean squared difference of features (Johnson et al. 2016, equation 2).
 
-    def __init__(self, layers: Mapping[str, float] | None = None, encoder: Vgg | None = None) -> None:
+    With `scale` gatys half the sum of squares (Gatys et al. 2016, equation 1).
+    """
+
+    def __init__(
+        self,
+        layers: Mapping[str, float] | None = None,
+        encoder: Vgg | None = None,
+        scale: Literal["mean", "gatys"] = "mean",
+    ) -> None:
+        if scale not in ("mean", "gatys"):
+            raise UserError(f"Content.scale = {scale} must be one of mean, gatys")
         super().__init__(layers or {"relu4_2": 1.0}, encoder)
+        self.scale = scale
 
-    def compare(self, own: Tensor, other: Tensor) -> Tensor:
-        return (own - other).square().mean()
+    def describe(self, features: Tensor, positions: int, guide: Tensor | None = None) -> Tensor:
+        return features
+
+    def measure(self, own: Tensor, other: Tensor) -> Tensor:
+        squares = (own - other).square()
+        return squares.mean() if self.scale == "mean" else squares.sum() / (2 * len(own))
 
 
 class GramStyle(Perceptual):
     """Which features come together, wherever they are (Gatys et al. 2016, equations 3 to 5).
 
-    `scale` names the norm of a layer with N channels and M positions: `positions` is the mean of (G/M - A/M)², `gatys`
-    a quarter of that, which is Σ(G - A)² / (4 N² M²) where both images have M positions, and `johnson` the mean of
-    (G/NM - A/NM)².
+    `scale` names the norm of the Gram matrix G of a layer with N channels and M positions, A that of the reference:
+
+    - `positions`: the mean over N² of (G/M - A/M)²
+    - `gatys`: a quarter of that, Σ(G - A)² / 4N²M² where both images have M positions
+    - `channels`: Σ(G - A)² / N²
+    - `pixels`: Σ(G - A)² / 4N²P², P the image's pixels whatever the layer
+    - `johnson`: the mean over N² of (G/NM - A/NM)²
     """
 
     def __init__(
@@ -65,17 +99,21 @@ class GramStyle(Perceptual):
         encoder: Vgg | None = None,
         scale: GramScale = "positions",
     ) -> None:
-        if scale not in ("gatys", "positions", "johnson"):
-            raise UserError(f"GramStyle.scale = {scale} must be one of gatys, positions, johnson")
+        if scale not in get_args(GramScale):
+            raise UserError(f"GramStyle.scale = {scale} must be one of {', '.join(get_args(GramScale))}")
         super().__init__(layers or STYLE_LAYERS, encoder)
         self.scale = scale
 
-    def compare(self, own: Tensor, other: Tensor) -> Tensor:
-        shares = [
-            1 / (x.shape[-2] * x.shape[-1] * (x.shape[1] if self.scale == "johnson" else 1)) for x in (own, other)
-        ]
-        distance = (gram(own) * shares[0] - gram(other) * shares[1]).square().mean()
-        return distance / 4 if self.scale == "gatys" else distance
+    def describe(self, features: Tensor, positions: int, guide: Tensor | None = None) -> Tensor:
+        channels, own = features.shape[1], count_positions(features)
+        if guide is not None:  # Gatys et al. 2017, equation 4
+            features = features * guide.sqrt()
+        shares = {"channels": 1, "pixels": positions, "johnson": channels * own}
+        return gram(features) / shares.get(self.scale, own)
+
+    def measure(self, own: Tensor, other: Tensor) -> Tensor:
+        distance = (own - other).square().mean()
+        return distance / 4 if self.scale in ("gatys", "pixels") else distance
 
 
 class MomentStyle(Perceptual):
@@ -84,9 +122,11 @@ class MomentStyle(Perceptual):
     def __init__(self, layers: Mapping[str, float] | None = None, encoder: Vgg | None = None) -> None:
         super().__init__(layers or STYLE_LAYERS, encoder)
 
-    def compare(self, own: Tensor, other: Tensor) -> Tensor:
-        (mean, deviation), (mean_b, deviation_b) = (_measure_moments(x) for x in (own, other))
-        return (mean - mean_b).square().mean() + (deviation - deviation_b).square().mean()
+    def describe(self, features: Tensor, positions: int, guide: Tensor | None = None) -> Tensor:
+        return torch.stack(measure_moments(features, guide), dim=1)
+
+    def measure(self, own: Tensor, other: Tensor) -> Tensor:
+        return (own - other).square().mean((0, 2)).sum()
 
 
 class SlicedStyle(Perceptual):
@@ -103,10 +143,15 @@ class SlicedStyle(Perceptual):
         super().__init__(layers or STYLE_LAYERS, encoder)
         self.directions = directions
 
-    def compare(self, own: Tensor, other: Tensor) -> Tensor:
+    def describe(self, features: Tensor, positions: int, guide: Tensor | None = None) -> Tensor:
+        if guide is not None:
+            raise UserError("SlicedStyle takes no masks; GramStyle and MomentStyle do")
+        return features.flatten(2)
+
+    def measure(self, own: Tensor, other: Tensor) -> Tensor:
         lines = torch.randn(self.directions, own.shape[1], device=own.device, dtype=own.dtype)
         lines = lines / lines.norm(dim=1, keepdim=True)
-        one, two = ((lines @ x.flatten(2)).sort(dim=2).values for x in (own, other))
+        one, two = ((lines @ x).sort(dim=2).values for x in (own, other))
         if one.shape[2] != two.shape[2]:
             two = interpolate(two, size=one.shape[2], mode="linear", align_corners=True)
         return (one - two).square().mean()
@@ -145,6 +190,15 @@ def gram(features: Tensor) -> Tensor:
     return flat @ flat.transpose(1, 2)
 
 
-def _measure_moments(features: Tensor) -> tuple[Tensor, Tensor]:
+def measure_moments(features: Tensor, guide: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Return the N×C means and deviations of N×C×h×w features over their positions."""
     flat = features.flatten(2)
-    return flat.mean(2), (flat.var(2, unbiased=False) + 1e-5).sqrt()
+    weights = flat.new_ones(1, 1, 1) if guide is None else guide.flatten(2)
+    mean = (weights * flat).mean(2)
+    variance = (weights * (flat - mean[..., None]).square()).mean(2)
+    return mean, (variance + 1e-5).sqrt()
+
+
+def count_positions(images: Tensor) -> int:
+    """Return how many pixels an image has, or positions a layer."""
+    return images.shape[-2] * images.shape[-1]
