@@ -131,6 +131,24 @@ def test_weights_from_a_file_give_torchvisions_features(tmp_path: Path) -> None:
     torch.testing.assert_close(ours(image, ["relu3_3"])["relu3_3"], expected, rtol=1e-4, atol=1e-5)
 
 
+def test_caffes_preprocessing_is_bgr_in_255_without_the_mean() -> None:
+    image = make(0, 1, 3, 4, 5)
+    expected = ((image.numpy()[:, ::-1] + 1) / 2 * 255) - np.array([103.939, 116.779, 123.68]).reshape(1, 3, 1, 1)
+    found = Vgg("vgg16", weights="random", preprocessing="caffe")._normalise(image)
+    torch.testing.assert_close(found, torch.from_numpy(expected))
+
+
+def test_recomputed_and_reduced_features_have_the_same_gradient(encoder: Vgg) -> None:
+    again = Vgg("vgg16", weights="random", recompute=True)
+    gradients = []
+    for network, reduce in ((encoder, None), (again, lambda name, feature: feature.square().mean())):
+        image = make(0).float().requires_grad_()
+        found = network(image, ["conv1_1", "relu2_1", "relu2_2"], reduce)
+        sum(x.square().mean() if reduce is None else x for x in found.values()).backward()
+        gradients.append(image.grad)
+    torch.testing.assert_close(*gradients)
+
+
 def test_files_without_a_vgg_are_refused(tmp_path: Path) -> None:
     (tmp_path / "text.pth").write_text("no weights")
     with pytest.raises(DataError, match=r"text\.pth: no weights can be read"):
@@ -182,6 +200,8 @@ def test_total_variation_is_the_formula() -> None:
                 here = x[0, c, i, j]
                 total.append(((x[0, c, i + 1, j] - here) ** 2 + (x[0, c, i, j + 1] - here) ** 2) ** 1.25)
     assert float(TotalVariation(2.5)(image)) == pytest.approx(np.mean(total))
+    summed = TotalVariation(2.5, total=True)(torch.cat([image, image]))
+    assert float(summed) == pytest.approx(sum(total) * 127.5**2.5)
     flat = torch.zeros(1, 3, 4, 4, requires_grad=True)
     TotalVariation(1.0)(flat).backward()
     assert torch.isfinite(flat.grad).all()

@@ -15,22 +15,24 @@ _MS_SSIM_SMALLEST = 176  # torchmetrics' limit for five scales of an 11-pixel wi
 class TotalVariation:
     """How rough an image is, whatever the reference: the mean of (dx² + dy²)^(exponent / 2) over positions.
 
-    `exponent` 2.5 is Σ(dx² + dy²)^1.25, 1 the isotropic form of Rudin et al. 1992, 2 the squared one. Where the root
-    has no slope, at a flat place, the gradient is zero.
+    `exponent` 2.5 is the form of Σ(dx² + dy²)^1.25, 1 the isotropic one of Rudin et al. 1992, 2 the squared one. Where
+    the root has no slope, at a flat place, the gradient is zero. With `total` it is the sum, for an image in [0, 255].
     """
 
-    def __init__(self, exponent: float = 2.0) -> None:
+    def __init__(self, exponent: float = 2.0, total: bool = False) -> None:
         if exponent < 1:
             raise UserError(f"TotalVariation.exponent = {exponent} must be at least 1")
-        self.exponent = exponent
+        self.exponent, self.total = exponent, total
 
     def __call__(self, image: Tensor, reference: Tensor | None = None) -> Tensor:
-        """Return the mean over the positions that have a right and a lower neighbour."""
+        """Return the mean (or sum) over channels and positions with a right and a lower neighbour, per image."""
+        image = image * 127.5 if self.total else image
         here = image[..., :-1, :-1]
         squares = (image[..., 1:, :-1] - here).square() + (image[..., :-1, 1:] - here).square()
         if self.exponent < 2:
             squares = squares.clamp(min=1e-12)
-        return squares.pow(self.exponent / 2).mean()
+        powers = squares.pow(self.exponent / 2)
+        return powers.sum() / len(image) if self.total else powers.mean()
 
 
 class StructuralDissimilarity:

@@ -4,19 +4,25 @@ Very Deep Convolutional Networks for Large-Scale Image Recognition. Simonyan, Zi
 https://arxiv.org/abs/1409.1556
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.hub import get_dir, load_state_dict_from_url
+from torch.utils.checkpoint import checkpoint
 
 from diptych.errors import DataError, MachineError, UserError, name_reason
 from diptych.networks.winograd import Conv3x3
 
 _KINDS = {"vgg16": "D", "vgg19": "E"}  # torchvision's letters
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, RGB in [0, 1]
+_CAFFE_MEAN = (103.939, 116.779, 123.68)  # of ImageNet, BGR in [0, 255]
+
+Reduce = Callable[[str, Tensor], Tensor]
 
 
 class Vgg(nn.Module):
@@ -24,7 +30,9 @@ class Vgg(nn.Module):
 
     `weights`: `imagenet` (torchvision's, kept in torch's cache), a file with such a state dict, or `random`, drawn from
     `seed`. With `rescale` each layer's mean activation is one (Gatys et al. 2016, section 2). Layers are `conv1_1`,
-    `relu1_1`, … `pool5`.
+    `relu1_1`, … `pool5`. `preprocessing` is what the weights were trained with: `torchvision`, or `caffe` (0 to 255,
+    BGR, the mean subtracted) for files converted from the original release. With `recompute` a block's activations are
+    computed again in the backward instead of kept.
     """
 
     def __init__(
@@ -33,13 +41,20 @@ class Vgg(nn.Module):
         weights: str = "imagenet",
         rescale: bool = True,
         pooling: Literal["max", "average"] = "max",
+        preprocessing: Literal["torchvision", "caffe"] = "torchvision",
+        recompute: bool = False,
         seed: int = 0,
     ) -> None:
         super().__init__()
-        if kind not in _KINDS:
-            raise UserError(f"encoder kind {kind!r} is not one of {', '.join(_KINDS)}")
-        if pooling not in ("max", "average"):
-            raise UserError(f"encoder pooling {pooling!r} is not one of max, average")
+        choices = {
+            "kind": (kind, tuple(_KINDS)),
+            "pooling": (pooling, ("max", "average")),
+            "preprocessing": (preprocessing, ("torchvision", "caffe")),
+        }
+        for name, (value, known) in choices.items():
+            if value not in known:
+                raise UserError(f"encoder {name} {value!r} is not one of {', '.join(known)}")
+        self.preprocessing, self.recompute = preprocessing, recompute
         from torchvision.models.vgg import cfgs, make_layers  # late: whoever needs no VGG need not wait for it
 
         self.names, self.layers = _name(make_layers(cfgs[_KINDS[kind]], batch_norm=False), pooling)
@@ -51,19 +66,39 @@ class Vgg(nn.Module):
             self._rescale(seed)
         self.requires_grad_(False).eval()
 
-    def forward(self, images: Tensor, wanted: Sequence[str]) -> dict[str, Tensor]:
-        """Return the named features, N×C×h×w; nothing behind the last of them is computed."""
+    def forward(self, images: Tensor, wanted: Sequence[str], reduce: Reduce | None = None) -> dict[str, Tensor]:
+        """Return the named features, N×C×h×w, or what `reduce` makes of each; nothing behind the last is computed."""
         missing = [name for name in wanted if name not in self.names]
         if missing:
             raise UserError(f"VGG has no layer {missing[0]!r}; there are {', '.join(self.names)}")
-        last = max(self.names.index(name) for name in wanted)
+        x, found = self._normalise(images), dict[str, Tensor]()
+        for block in self._split(max(self.names.index(name) for name in wanted)):
+            names = [name for name in self.names[block] if name in wanted]
+            run = partial(self._run, block, wanted, reduce)
+            again = self.recompute and torch.is_grad_enabled()
+            x, *features = checkpoint(run, x, use_reentrant=False) if again else run(x)
+            found |= zip(names, features, strict=True)
+        return found
+
+    def _normalise(self, images: Tensor) -> Tensor:
+        if self.preprocessing == "caffe":
+            return (images.flip(1) + 1) * 127.5 - images.new_tensor(_CAFFE_MEAN).view(1, 3, 1, 1)
         mean, deviation = (images.new_tensor(values).view(1, 3, 1, 1) for values in (_MEAN, _DEVIATION))
-        x, found = ((images + 1) / 2 - mean) / deviation, {}
-        for name, layer in zip(self.names[: last + 1], self.layers, strict=False):
+        return ((images + 1) / 2 - mean) / deviation
+
+    def _split(self, last: int) -> list[slice]:
+        """Return the layers up to the last wanted one, from pooling to pooling."""
+        pools = [index for index, name in enumerate(self.names) if name.startswith("pool") and index < last]
+        return [slice(*ends) for ends in pairwise([0, *pools, last + 1])]
+
+    def _run(self, block: slice, wanted: Sequence[str], reduce: Reduce | None, x: Tensor) -> list[Tensor]:
+        """Return a block's output, and the wanted features inside it."""
+        found = []
+        for name, layer in zip(self.names[block], self.layers[block], strict=True):
             x = layer(x)
             if name in wanted:
-                found[name] = x
-        return found
+                found.append(reduce(name, x) if reduce else x)
+        return [x, *found]
 
     def _convolutions(self) -> list[Conv3x3]:
         return [layer for layer in self.layers if isinstance(layer, Conv3x3)]
@@ -95,7 +130,7 @@ class Vgg(nn.Module):
     @torch.no_grad()
     def _rescale(self, seed: int) -> None:
         """Divide each convolution by the mean of its activations on images of noise at every scale."""
-        x = _make_noise(seed)
+        x = _make_noise(seed) * (1 if self.preprocessing == "torchvision" else 255 * _DEVIATION[0])
         for layer, after in zip(self.layers, [*self.layers[1:], None], strict=True):
             y = layer(x)
             if isinstance(layer, Conv3x3) and isinstance(after, nn.ReLU):

@@ -1,0 +1,106 @@
+"""Descent on the pixels of an image: L-BFGS by torch or by SciPy, or Adam."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from diptych.errors import MachineError, UserError
+
+Optimizer = Literal["lbfgs", "adam", "scipy"]
+Objective = Callable[[Tensor], Tensor]
+Steps = Iterator[tuple[float, Tensor]]
+
+ROUND = 20  # evaluations of a round of SciPy's, as in the schedule that many tutorials share
+_FIRST = 0.02  # the mean change of a pixel that L-BFGS tries first, in units of [-1, 1]
+
+
+@dataclass
+class PixelState:
+    """What Adam has gathered at one scale, for the next to begin with."""
+
+    mean: Tensor | None = None
+    square: Tensor | None = None
+    step: int = 0
+
+
+def descend(objective: Objective, start: Tensor, kind: Optimizer, steps: int, state: PixelState) -> Steps:
+    """Yield the loss before, and the image in [-1, 1] after, each step; a step of `scipy` is a round."""
+    ways = {"lbfgs": _lbfgs, "adam": _adam, "scipy": _scipy}
+    if kind not in ways:
+        raise UserError(f"optimizer = {kind} must be one of {', '.join(get_args(Optimizer))}")
+    return ways[kind](objective, start.detach().clone(), steps, state)
+
+
+def evaluate(objective: Objective, image: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the loss of an image and its gradient."""
+    image = image.detach().requires_grad_()
+    with torch.enable_grad():
+        loss = objective(image)
+        (gradient,) = torch.autograd.grad(loss, image)
+    return loss.detach(), gradient
+
+
+def _lbfgs(objective: Objective, image: Tensor, steps: int, state: PixelState) -> Steps:
+    loss, gradient = evaluate(objective, image)
+    # Torch's tolerances and first step are absolute: the loss is brought to a size at which they mean something.
+    unit = _FIRST / gradient.abs().mean().clamp_min(1e-30)
+    pixels = image.requires_grad_()
+    optimizer = torch.optim.LBFGS(
+        [pixels],
+        max_iter=1,
+        max_eval=25,
+        history_size=100,
+        tolerance_grad=0,
+        tolerance_change=0,
+        line_search_fn="strong_wolfe",
+    )
+
+    def closure() -> Tensor:
+        value, slope = evaluate(objective, pixels)
+        pixels.grad = slope * unit
+        return value * unit
+
+    for _ in range(steps):
+        loss = optimizer.step(closure) / unit
+        yield float(loss), pixels.detach().clamp(-1, 1)
+
+
+def _adam(objective: Objective, image: Tensor, steps: int, state: PixelState) -> Steps:
+    """Kingma and Ba 2015 with a rate of 0.02 and decays of 0.9 and 0.99; the image stays in [-1, 1]."""
+    mean, square = (torch.zeros_like(image) if old is None else _fit(old, image) for old in (state.mean, state.square))
+    for _ in range(steps):
+        loss, gradient = evaluate(objective, image)
+        state.step += 1
+        mean.lerp_(gradient, 0.1)
+        square.clamp_(min=0).lerp_(gradient.square(), 0.01)
+        right = mean / (1 - 0.9**state.step), square / (1 - 0.99**state.step)
+        image = (image - 0.02 * right[0] / (right[1].sqrt() + 1e-8)).clamp(-1, 1)
+        yield float(loss), image
+    state.mean, state.square = mean, square
+
+
+def _scipy(objective: Objective, image: Tensor, steps: int, state: PixelState) -> Steps:
+    """Rounds of twenty evaluations of SciPy's L-BFGS-B, each begun anew, on pixels from 0 to 255."""
+    try:
+        from scipy.optimize import fmin_l_bfgs_b
+    except ImportError:
+        raise MachineError("optimizer = scipy needs SciPy: pip install scipy, or take lbfgs") from None
+
+    def call(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        pixels = torch.from_numpy(flat).view(image.shape).to(image) / 127.5
+        loss, gradient = evaluate(objective, pixels)
+        return float(loss), (gradient / 127.5).double().cpu().numpy().ravel()
+
+    flat = image.double().cpu().numpy().ravel() * 127.5
+    for _ in range(steps):
+        flat, loss, _ = fmin_l_bfgs_b(call, flat, maxfun=ROUND)
+        yield float(loss), (torch.from_numpy(flat).view(image.shape).to(image) / 127.5).clamp(-1, 1)
+
+
+def _fit(old: Tensor, image: Tensor) -> Tensor:
+    return interpolate(old, size=image.shape[-2:], mode="bilinear", antialias=True, align_corners=False)
