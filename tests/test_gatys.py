@@ -116,7 +116,7 @@ def test_scipy_follows_the_schedule_of_rounds(encoder: Vgg) -> None:
 
     flat = content.numpy().ravel() * 127.5
     for _ in range(2):
-        flat, _, _ = fmin_l_bfgs_b(call, flat, maxfun=20)
+        flat, _, _ = fmin_l_bfgs_b(call, flat, maxfun=20, pgtol=0)
     last = list(settings.run(content, [Style(style)]))[-1].image
     torch.testing.assert_close(last.flatten(), torch.tensor(flat / 127.5).clamp(-1, 1), rtol=1e-5, atol=1e-5)
 

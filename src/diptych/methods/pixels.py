@@ -97,8 +97,8 @@ def _scipy(objective: Objective, image: Tensor, steps: int, state: PixelState) -
         return float(loss), (gradient / 127.5).double().cpu().numpy().ravel()
 
     flat = image.double().cpu().numpy().ravel() * 127.5
-    for _ in range(steps):
-        flat, loss, _ = fmin_l_bfgs_b(call, flat, maxfun=ROUND)
+    for _ in range(steps):  # SciPy's tolerance of gradients is absolute, and would stop at once where losses are means
+        flat, loss, _ = fmin_l_bfgs_b(call, flat, maxfun=ROUND, pgtol=0)
         yield float(loss), (torch.from_numpy(flat).view(image.shape).to(image) / 127.5).clamp(-1, 1)
 
 
