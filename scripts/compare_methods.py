@@ -45,7 +45,7 @@ STYLES = {  # what is tabulated, and how it is written
     "l1": "{:.4f}",
     "changed": "{:.4f}",
     "swd": "{:.4f}",
-    "kernel": "{:.3f}",
+    "kernel": "{:.4f}",
     "judged_b": "{:.1%}",
 }
 COLUMNS = 10  # images of each method in the picture

@@ -1,4 +1,4 @@
-"""`diptych translate | evaluate | describe | data`: what one does with a trained translator, and with data.
+"""`diptych translate | evaluate | describe | stylize | data`: what one does with a trained translator, and with data.
 
 Nothing heavy is imported before a command needs it, so that `diptych --help` answers at once.
 """
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from diptych.cli.data import add_data_commands
+from diptych.cli.style import add_style_commands
 from diptych.cli.words import count_files, positive
 from diptych.errors import DataError, MachineError, UserError
 
@@ -72,6 +73,7 @@ def _make_parser() -> argparse.ArgumentParser:
     describe.add_argument("--direction", choices=("ab", "ba"), help="which translator of a checkpoint")
     describe.set_defaults(run=_describe)
 
+    add_style_commands(commands)
     add_data_commands(commands)
     return parser
 

@@ -1,19 +1,25 @@
 """Inference: a translator applied to files, and measured on folders."""
 
+from diptych.inference.controls import Controls
 from diptych.inference.device import choose_device
 from diptych.inference.engines import ENGINES, PRECISIONS, Engine, choose_engine, export
 from diptych.inference.evaluation import evaluate_on_folder
 from diptych.inference.folders import Job, plan, translate_files
+from diptych.inference.stylizing import StyleFile, make_gatys, stylize
 
 __all__ = [
     "ENGINES",
     "PRECISIONS",
+    "Controls",
     "Engine",
     "Job",
+    "StyleFile",
     "choose_device",
     "choose_engine",
     "evaluate_on_folder",
     "export",
+    "make_gatys",
     "plan",
+    "stylize",
     "translate_files",
 ]

@@ -25,7 +25,7 @@ _ROWS = (
     ("l1", "L1 to the truth", "{:.4f}"),
     ("changed", "changed (L1 to the input)", "{:.4f}"),
     ("swd", "sliced Wasserstein to test B", "{:.4f}"),
-    ("kernel", "kernel distance to test B", "{:.3f}"),
+    ("kernel", "kernel distance to test B", "{:.4f}"),
     ("judged_b", "judged B", "{:.1%}"),
 )
 

@@ -1,0 +1,107 @@
+"""`diptych stylize`: neural style transfer from the command line."""
+
+import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from diptych.cli.words import positive
+from diptych.errors import UserError
+
+if TYPE_CHECKING:
+    from diptych.inference import Job, StyleFile
+
+
+def add_style_commands(commands: Any) -> None:
+    """Add what works with styles to the command line."""
+    stylize = commands.add_parser(
+        "stylize", help="paint images in the style of others", description="Optimise images (Gatys et al. 2016)."
+    )
+    add = stylize.add_argument
+    add("input", nargs="+", type=Path, help="content: images, or folders searched recursively")
+    add("--style", action="append", required=True, metavar="FILE[:WEIGHT]", help="a style; may be given several times")
+    add(
+        "--mask", action="append", default=[], type=Path, metavar="FILE", help="where a style goes, one for each, white"
+    )
+    add("--out", type=Path, required=True, metavar="DIR", help="where results go")
+    add("--strength", type=float, default=1.0, help="from 0, the content, to 1, the full effect (default 1)")
+    add("--keep-colours", choices=("luminance", "transfer"), help="of the content: after, or on the styles before")
+    add("--style-scale", type=float, default=1.0, help="size of the style beside the content's (default 1)")
+    add("--size", type=positive, metavar="N", help="bring the content's shorter side to N pixels first")
+    add("--recipe", default="plain", help="plain, or classic: the weights of most tutorials (default plain)")
+    add("--encoder", default="imagenet", help="imagenet, random, or a file with weights of VGG-19 (default imagenet)")
+    add("--content-layer", metavar="NAME", help="relu4_2, conv5_2, … (default: the recipe's)")
+    add("--weight", action="append", default=[], metavar="TERM=X", help="content, style or total_variation")
+    add("--optimizer", default="lbfgs", help="lbfgs, adam, or scipy in rounds of 20 evaluations (default lbfgs)")
+    add("--steps", type=positive, default=200, metavar="N", help="steps or rounds (default 200)")
+    add("--start", default="content", help="content, style or noise (default content)")
+    add("--levels", type=positive, default=1, metavar="N", help="scales, each twice the one before (default 1)")
+    add("--every", type=positive, metavar="N", help="keep the image after every N steps")
+    add("--recompute", action="store_true", help="less memory, a third more time: for large images")
+    add("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default auto)")
+    stylize.set_defaults(run=_stylize)
+
+
+def _stylize(options: argparse.Namespace) -> int:
+    from diptych.images import load_image, write_image
+    from diptych.inference import Controls, choose_device, make_gatys, plan, stylize
+
+    controls = Controls(options.strength, options.keep_colours or "result")
+    files = _pair_masks(options)
+    jobs = plan(options.input, options.out)
+    scales = tuple(2.0 ** (level - options.levels + 1) for level in range(options.levels))
+    settings = {"optimizer": options.optimizer, "steps": options.steps, "start": options.start, "scales": scales}
+    gatys = make_gatys(options.recipe, options.encoder, options.content_layer, **settings)
+    gatys = replace(gatys, weights={**gatys.weights, **_read_weights(options.weight)})
+    gatys.content.encoder.recompute = options.recompute
+    device = choose_device(options.device)
+    for job in jobs:
+        picture = load_image(job.source)
+        picture = picture.scale_shorter_side(options.size) if options.size else picture
+        with _watching(job, options.every) as watch:
+            result = stylize(gatys, picture, files, controls, options.style_scale, device, watch)
+        write_image(result[0].cpu(), job.target)
+        print(f"{job.target}")
+    return 0
+
+
+def _pair_masks(options: argparse.Namespace) -> "list[StyleFile]":
+    from diptych.inference import StyleFile
+
+    files = [StyleFile.parse(text) for text in options.style]
+    if options.mask and len(options.mask) != len(files):
+        raise UserError(f"--mask is given {len(options.mask)} times and --style {len(files)} times; give one for each")
+    return [replace(file, mask=mask) for file, mask in zip(files, options.mask or [None] * len(files), strict=True)]
+
+
+def _read_weights(words: list[str]) -> dict[str, float]:
+    weights = {}
+    for word in words:
+        name, _, number = word.partition("=")
+        try:
+            weights[name] = float(number)
+        except ValueError:
+            raise UserError(f"--weight {word}: say TERM=NUMBER, as in style=100") from None
+    return weights
+
+
+@contextmanager
+def _watching(job: "Job", every: int | None) -> Iterator[Any]:
+    """Show a bar with the loss, and keep the images on the way beside the result."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from diptych.images import write_image
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[loss]}"), TimeRemainingColumn())
+    with Progress(*columns) as bars:
+        task = bars.add_task(job.source.name, total=None, loss="")
+
+        def watch(progress: Any) -> None:
+            bars.update(task, completed=progress.step, total=progress.steps, loss=f"loss {progress.loss:.4g}")
+            if every and progress.step % every == 0:
+                folder = job.target.parent / f"{job.target.stem}-steps"
+                write_image(progress.image[0].cpu(), folder / f"{progress.step:05d}.png")
+
+        yield watch

@@ -1,0 +1,101 @@
+"""Images and styles from files, made into one picture by optimisation."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from diptych.errors import UserError
+from diptych.images import PICTURE, Picture, load_image, normalise
+from diptych.inference.controls import Controls, transfer_colours
+from diptych.losses import Content, GramStyle, TotalVariation
+from diptych.methods.gatys import Gatys, Progress, Style
+from diptych.networks import Vgg
+
+Recipe = Literal["plain", "classic"]
+CLASSIC_LAYERS = {f"conv{block}_1": 0.2 for block in range(1, 6)}
+
+
+@dataclass(frozen=True)
+class StyleFile:
+    """A style as it is asked for: an image's file, its weight, and the file of a mask."""
+
+    path: Path
+    weight: float = 1.0
+    mask: Path | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> "StyleFile":
+        """Read `FILE` or `FILE:WEIGHT`; a name that ends like a weight is taken as it is where there is such a file."""
+        name, colon, number = text.rpartition(":")
+        if not colon or Path(text).exists():
+            return cls(Path(text))
+        try:
+            return cls(Path(name), float(number))
+        except ValueError:
+            return cls(Path(text))
+
+
+def make_gatys(recipe: Recipe, encoder: str, content: str | None = None, **settings: object) -> Gatys:
+    """Return the optimisation that a recipe describes, with an encoder by `imagenet`, `random` or a file.
+
+    `classic` is that of most tutorials: content at conv5_2 weighted 0.025, style shared by five layers, total variation
+    1e-4, sums on pixels from 0 to 255. `plain` works with means on an encoder of mean activation one.
+    """
+    if recipe == "classic":
+        caffe = Vgg("vgg19", encoder, rescale=False, preprocessing="caffe")
+        losses = Content({content or "conv5_2": 1.0}, caffe, "gatys"), GramStyle(CLASSIC_LAYERS, caffe, "gatys")
+        weights = {"content": 0.025, "style": 1.0, "total_variation": 1e-4}
+        return Gatys(*losses, TotalVariation(2.5, total=True), weights, **settings)  # type: ignore[arg-type]
+    if recipe != "plain":
+        raise UserError(f"--recipe {recipe}: must be one of plain, classic")
+    vgg = Vgg("vgg19", encoder)
+    weights = {"content": 1.0, "style": 10.0, "total_variation": 0.1}
+    return Gatys(Content({content or "relu4_2": 1.0}, vgg), GramStyle(None, vgg), weights=weights, **settings)  # type: ignore[arg-type]
+
+
+def read_styles(files: Sequence[StyleFile], content: Tensor, scale: float, controls: Controls) -> list[Style]:
+    """Read the styles, each so large that its shorter side is `scale` times the content's, and their masks."""
+    if not scale > 0:
+        raise UserError(f"--style-scale {scale:g}: must be above 0")
+    side = max(1, round(scale * min(content.shape[-2:])))
+    styles = []
+    for file in files:
+        image = _to_tensor(load_image(file.path, PICTURE).scale_shorter_side(side)).to(content)
+        if controls.colours == "transfer":
+            image = transfer_colours(image, content)
+        mask = None if file.mask is None else _read_mask(file.mask, content)
+        styles.append(Style(image, file.weight, mask))
+    return styles
+
+
+def stylize(
+    gatys: Gatys,
+    picture: Picture,
+    files: Sequence[StyleFile],
+    controls: Controls,
+    scale: float = 1.0,
+    device: torch.device | None = None,
+    watch: Callable[[Progress], None] = lambda progress: None,
+) -> Tensor:
+    """Return a 1×3×H×W result for a picture; `watch` sees every step."""
+    content = _to_tensor(picture).to(device or "cpu")
+    image = content
+    for progress in gatys.run(content, read_styles(files, content, scale, controls)):
+        image = progress.image
+        watch(progress)
+    return controls.apply(content, image)
+
+
+def _to_tensor(picture: Picture) -> Tensor:
+    return normalise(picture.to_tensor()[None])
+
+
+def _read_mask(path: Path, content: Tensor) -> Tensor:
+    """Return a mask, white where the style goes, at the content's size."""
+    height, width = content.shape[-2:]
+    picture = load_image(path, replace(PICTURE, channels=1)).resize(height, width)
+    return ((_to_tensor(picture) + 1) / 2).to(content)
