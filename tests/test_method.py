@@ -50,6 +50,13 @@ def test_identity_weighted_zero_is_not_rendered() -> None:
     assert not any(name.startswith("identity") for name in images)
 
 
+def test_a_way_back_weighted_zero_is_not_rendered() -> None:
+    method = make_cyclegan(weights={**WEIGHTS, "generator": {**WEIGHTS["generator"], "cycle_a": 0.0}})
+    images = method.render({"a": torch.rand(1, 3, 16, 16), "b": torch.rand(1, 3, 16, 16)})
+    assert [name for name in images if name.startswith("cycled")] == ["cycled_b"]
+    make_trainer().fit(method, Batches(1))
+
+
 def test_identity_of_one_domain_alone() -> None:
     weights = {**WEIGHTS, "generator": {**WEIGHTS["generator"], "identity_a": 0.0}}
     make_trainer().fit(make_cyclegan(weights=weights), Batches(1))

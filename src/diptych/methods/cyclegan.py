@@ -27,9 +27,11 @@ class CycleGAN(Game):
         return self.render_direction(batch, "ab") | self.render_direction(batch, "ba")
 
     def render_direction(self, batch: Images, direction: str) -> Images:
-        """There and back again."""
+        """There and, unless the way back has no weight, back again."""
         source, target = direction[0], direction[1]
         images = self.render_translation(batch, direction)
+        if self.weights["generator"].get(f"cycle_{source}") == 0:
+            return images
         (cycled,) = apply(self.translators[target + source], images[f"fake_{target}"])
         return images | {f"cycled_{source}": cycled}
 
@@ -46,7 +48,8 @@ class CycleGAN(Game):
             if f"fake_{target}" not in images:  # the other direction is rendered by itself
                 continue
             terms[f"adversarial_{source}{target}"] = self.persuade(target, images)
-            terms[f"cycle_{source}"] = l1_loss(images[f"cycled_{source}"], images[f"real_{source}"])
+            if f"cycled_{source}" in images:
+                terms[f"cycle_{source}"] = l1_loss(images[f"cycled_{source}"], images[f"real_{source}"])
             if f"identity_{target}" in images:
                 terms[f"identity_{target}"] = l1_loss(images[f"identity_{target}"], images[f"real_{target}"])
         return terms
