@@ -20,6 +20,9 @@ from diptych.methods import CycleGAN, Schedule
 
 os.environ.setdefault("WANDB_MODE", "offline")
 os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="diptych-cache-")  # not the cache of whoever runs the tests
+if "PYTEST_XDIST_WORKER" in os.environ:  # two processes at a time share the cores; tiny tensors gain nothing by threads
+    os.environ["OMP_NUM_THREADS"] = "1"  # of processes that tests start
+    torch.set_num_threads(1)
 
 WEIGHTS = {
     "generator": {
