@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from diptych.errors import MachineError, UserError
 from diptych.losses import Content, GramStyle, MomentStyle, Perceptual, TotalVariation
 from diptych.methods import pixels
-from diptych.methods.gatys import Gatys, Objective, Style, make_guide
+from diptych.methods.gatys import Gatys
+from diptych.methods.objective import Look, Objective, Style, make_guide
 from diptych.networks import Vgg
 
 LAYERS = {"relu1_1": 1.0, "relu2_1": 0.5}
@@ -24,7 +25,8 @@ def encoder() -> Vgg:
 
 
 def make(encoder: Vgg, style: type[Perceptual] = GramStyle, **settings: object) -> Gatys:
-    return Gatys(Content({"relu2_1": 1.0}, encoder), style(LAYERS, encoder), weights=WEIGHTS, **settings)
+    look = Look(Content({"relu2_1": 1.0}, encoder), style(LAYERS, encoder), TotalVariation())
+    return Gatys(look, WEIGHTS, **settings)
 
 
 def paint(seed: int, height: int = 32, width: int = 40) -> Tensor:
@@ -34,11 +36,11 @@ def paint(seed: int, height: int = 32, width: int = 40) -> Tensor:
 def test_the_objective_is_the_sum_of_the_losses(encoder: Vgg) -> None:
     content, style, image = paint(0), paint(1, 36, 36), paint(2)
     settings = make(encoder)
-    terms = Objective(settings, content, [Style(style)])(image)
-    torch.testing.assert_close(terms["content"], settings.content(image, content))
-    torch.testing.assert_close(terms["style"], settings.style(image, style))
+    terms = Objective(settings.look, content, [Style(style)])(image)
+    torch.testing.assert_close(terms["content"], settings.look.content(image, content))
+    torch.testing.assert_close(terms["style"], settings.look.style(image, style))
     torch.testing.assert_close(terms["total_variation"], TotalVariation()(image))
-    total = Objective(settings, content, [Style(style)]).total(image)
+    total = settings.weigh(Objective(settings.look, content, [Style(style)]))(image)
     torch.testing.assert_close(total, sum(WEIGHTS[name] * term for name, term in terms.items()))
 
 
@@ -46,12 +48,13 @@ def test_gradients_are_those_of_the_objective(encoder: Vgg) -> None:
     """Against differences in float64, along a few pixels."""
     mask = torch.linspace(0, 1, 32).expand(1, 1, 32, 32).double()
     content, style, image = (paint(seed, 32, 32).double() for seed in range(3))
-    objective = Objective(make(encoder), content, [Style(style), Style(content.flip(-1), 0.5, mask)])
-    _, gradient = pixels.evaluate(objective.total, image)
+    settings, styles = make(encoder), [Style(style), Style(content.flip(-1), 0.5, mask)]
+    objective = settings.weigh(Objective(settings.look, content, styles))
+    _, gradient = pixels.evaluate(objective, image)
     for place in ((0, 0, 5, 7), (0, 1, 0, 0), (0, 2, 31, 16)):
         step = torch.zeros_like(image)
         step[place] = 1e-6
-        slope = (objective.total(image + step) - objective.total(image - step)) / 2e-6
+        slope = (objective(image + step) - objective(image - step)) / 2e-6
         assert float(slope) == pytest.approx(float(gradient[place]), rel=1e-4, abs=1e-9)
 
 
@@ -61,7 +64,7 @@ def test_weights_are_shares_and_a_mask_of_ones_is_none(kind: type[Perceptual], e
     settings, ones = make(encoder, kind), torch.ones(1, 1, 32, 40)
 
     def style(*styles: Style) -> float:
-        return float(Objective(settings, content, styles)(image)["style"])
+        return float(Objective(settings.look, content, styles)(image)["style"])
 
     alone = style(Style(one)), style(Style(two))
     assert style(Style(one, 7), Style(two, 3)) == pytest.approx(0.7 * alone[0] + 0.3 * alone[1], rel=1e-4)
@@ -75,7 +78,7 @@ def test_a_masked_style_moves_its_places_only(encoder: Vgg) -> None:
     mask = torch.zeros(1, 1, 32, 64)
     mask[..., :16] = 1
     settings = make(encoder)
-    objective = Objective(settings, paint(0, 32, 64), [Style(paint(1, 32, 64), mask=mask)])
+    objective = Objective(settings.look, paint(0, 32, 64), [Style(paint(1, 32, 64), mask=mask)])
     _, gradient = pixels.evaluate(lambda image: objective(image)["style"], paint(2, 32, 64))
     assert gradient[..., :12].abs().mean() > 0
     assert gradient[..., 32:].abs().max() == 0
@@ -87,13 +90,13 @@ def test_a_masked_style_moves_its_places_only(encoder: Vgg) -> None:
 def test_every_optimizer_lowers_the_loss(optimizer: str, steps: int, encoder: Vgg) -> None:
     """With one image as content and style nothing stands between noise and a loss of nearly none."""
     weights = {**WEIGHTS, "total_variation": 0.0}
-    layers = Content({"relu2_1": 1.0}, encoder), GramStyle(LAYERS, encoder)
-    settings = Gatys(*layers, weights=weights, optimizer=optimizer, steps=steps, start="noise")
+    look = make(encoder).look
+    settings = Gatys(look, weights, optimizer=optimizer, steps=steps, start="noise")
     content = nn.functional.avg_pool2d(paint(0, 34, 42), 3, 1)
     progress = list(settings.run(content, [Style(content)]))
-    objective = Objective(settings, content, [Style(content)])
+    objective = settings.weigh(Objective(look, content, [Style(content)]))
     start = settings._begin(content, [Style(content)])
-    before, after = (float(objective.total(image)) for image in (start, progress[-1].image))
+    before, after = (float(objective(image)) for image in (start, progress[-1].image))
     assert after < 0.05 * before
     assert [p.step for p in progress] == list(range(1, steps + 1))
     assert progress[-1].image.abs().max() <= 1
@@ -106,11 +109,11 @@ def test_scipy_follows_the_schedule_of_rounds(encoder: Vgg) -> None:
 
     settings = make(encoder, optimizer="scipy", steps=2)
     content, style = paint(0).double(), paint(1).double()
-    objective = Objective(settings, content, [Style(style)])
+    objective = settings.weigh(Objective(settings.look, content, [Style(style)]))
 
     def call(flat: np.ndarray) -> tuple[float, np.ndarray]:
         image = torch.tensor(flat / 127.5).view(content.shape).requires_grad_()
-        loss = objective.total(image)
+        loss = objective(image)
         loss.backward()
         return loss.item(), image.grad.numpy().ravel() / 127.5
 
@@ -164,7 +167,9 @@ def test_mistakes_are_named(encoder: Vgg, monkeypatch: pytest.MonkeyPatch) -> No
         with pytest.raises(UserError, match=message):
             make(encoder, **settings)
     with pytest.raises(UserError, match="weights of colour, total_variation: there must be"):
-        Gatys(Content(LAYERS, encoder), GramStyle(LAYERS, encoder), weights={"content": 1, "style": 1, "colour": 1})
+        Gatys(make(encoder).look, {"content": 1, "style": 1, "colour": 1})
+    with pytest.raises(UserError, match="must look with one encoder"):
+        Look(Content(LAYERS, encoder), GramStyle(LAYERS, Vgg("vgg16", "random")), TotalVariation())
     for styles, message in (
         ([], "there is no style"),
         ([Style(image, 0)], "style 1 has weight 0"),

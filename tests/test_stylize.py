@@ -75,12 +75,13 @@ def test_style_files_carry_weights(tmp_path: Path) -> None:
 
 def test_the_classic_recipe_is_the_one_of_the_tutorials(small_vgg: None) -> None:
     gatys = make_gatys("classic", "random")
+    look = gatys.look
     assert gatys.weights == {"content": 0.025, "style": 1.0, "total_variation": 1e-4}
-    assert (gatys.content.layers, gatys.style.layers) == ({"conv5_2": 1.0}, CLASSIC_LAYERS)
+    assert (look.content.layers, look.style.layers) == ({"conv5_2": 1.0}, CLASSIC_LAYERS)
     assert sum(CLASSIC_LAYERS.values()) == pytest.approx(1)
-    assert (gatys.content.scale, gatys.style.scale, gatys.smoothness.exponent) == ("gatys", "gatys", 2.5)
-    assert gatys.content.encoder.preprocessing == "caffe"
-    assert make_gatys("plain", "random", "conv3_1").content.layers == {"conv3_1": 1.0}
+    assert (look.content.scale, look.style.scale, look.smoothness.exponent) == ("gatys", "gatys", 2.5)
+    assert look.content.encoder.preprocessing == "caffe"
+    assert make_gatys("plain", "random", "conv3_1").look.content.layers == {"conv3_1": 1.0}
 
 
 def test_a_picture_is_stylized_with_everything_turned(pictures: Path, small_vgg: None) -> None:

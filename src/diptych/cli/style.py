@@ -55,7 +55,7 @@ def _stylize(options: argparse.Namespace) -> int:
     settings = {"optimizer": options.optimizer, "steps": options.steps, "start": options.start, "scales": scales}
     gatys = make_gatys(options.recipe, options.encoder, options.content_layer, **settings)
     gatys = replace(gatys, weights={**gatys.weights, **_read_weights(options.weight)})
-    gatys.content.encoder.recompute = options.recompute
+    gatys.look.content.encoder.recompute = options.recompute
     device = choose_device(options.device)
     for job in jobs:
         picture = load_image(job.source)

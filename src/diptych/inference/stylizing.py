@@ -11,8 +11,9 @@ from torch import Tensor
 from diptych.errors import UserError
 from diptych.images import PICTURE, Picture, load_image, normalise
 from diptych.inference.controls import Controls, transfer_colours
-from diptych.losses import Content, GramStyle, TotalVariation
-from diptych.methods.gatys import Gatys, Progress, Style
+from diptych.losses import Content, GramStyle, Perceptual, TotalVariation
+from diptych.methods.gatys import Gatys, Progress
+from diptych.methods.objective import Look, Style
 from diptych.networks import Vgg
 
 Recipe = Literal["plain", "classic"]
@@ -46,15 +47,17 @@ def make_gatys(recipe: Recipe, encoder: str, content: str | None = None, **setti
     1e-4, sums on pixels from 0 to 255. `plain` works with means on an encoder of mean activation one.
     """
     if recipe == "classic":
-        caffe = Vgg("vgg19", encoder, rescale=False, preprocessing="caffe")
-        losses = Content({content or "conv5_2": 1.0}, caffe, "gatys"), GramStyle(CLASSIC_LAYERS, caffe, "gatys")
+        vgg = Vgg("vgg19", encoder, rescale=False, preprocessing="caffe")
+        style: Perceptual = GramStyle(CLASSIC_LAYERS, vgg, "gatys")
+        look = Look(Content({content or "conv5_2": 1.0}, vgg, "gatys"), style, TotalVariation(2.5, total=True))
         weights = {"content": 0.025, "style": 1.0, "total_variation": 1e-4}
-        return Gatys(*losses, TotalVariation(2.5, total=True), weights, **settings)  # type: ignore[arg-type]
-    if recipe != "plain":
+    elif recipe == "plain":
+        vgg = Vgg("vgg19", encoder)
+        look = Look(Content({content or "relu4_2": 1.0}, vgg), GramStyle(None, vgg), TotalVariation())
+        weights = {"content": 1.0, "style": 10.0, "total_variation": 0.1}
+    else:
         raise UserError(f"--recipe {recipe}: must be one of plain, classic")
-    vgg = Vgg("vgg19", encoder)
-    weights = {"content": 1.0, "style": 10.0, "total_variation": 0.1}
-    return Gatys(Content({content or "relu4_2": 1.0}, vgg), GramStyle(None, vgg), weights=weights, **settings)  # type: ignore[arg-type]
+    return Gatys(look, weights, **settings)  # type: ignore[arg-type]
 
 
 def read_styles(files: Sequence[StyleFile], content: Tensor, scale: float, controls: Controls) -> list[Style]:
