@@ -12,12 +12,21 @@ from pytorch_lightning import seed_everything
 from torch.nn.functional import conv2d, l1_loss
 
 from diptych.errors import UserError
-from diptych.losses import CrossEntropy, HardDecoupled, LeastSquares, SemanticRelation, Transport
-from diptych.losses.contrastive import PatchNCE
-from diptych.methods import CUT, DCLGAN, DistanceGAN, EncoderDecoder, GcGAN, Method, Pix2Pix, Schedule, SimDCL
+from diptych.losses import (
+    Content,
+    CrossEntropy,
+    GramStyle,
+    HardDecoupled,
+    LeastSquares,
+    PatchNCE,
+    SemanticRelation,
+    TotalVariation,
+    Transport,
+)
+from diptych.methods import CUT, DCLGAN, DistanceGAN, EncoderDecoder, GcGAN, Johnson, Method, Pix2Pix, Schedule, SimDCL
 from diptych.methods.distancegan import RunningScale, measure_distances
 from diptych.methods.gcgan import GEOMETRIES
-from diptych.networks import PatchMapper, build, find_landmarks
+from diptych.networks import PatchMapper, Vgg, build, find_landmarks
 
 GOLDEN = Path(__file__).parent / "data" / "golden"
 GENERATOR = {"network": "ResnetGenerator", "width": 4, "blocks": 2}
@@ -69,6 +78,7 @@ METHODS = {
     ),
     "distancegan": (DistanceGAN, {"adversarial_ab": 1.0, "distance": 0.5}, ONE, {}),
     "pix2pix": (Pix2Pix, {"adversarial_ab": 1.0, "reconstruction_b": 100.0}, ONE, {}),
+    "johnson": (Johnson, {"content": 1.0, "style": 10.0, "total_variation": 0.1}, None, {}),
     "encoder_decoder": (EncoderDecoder, {"reconstruction_b": 1.0, "squared_b": 0.5}, None, {}),
 }
 
@@ -79,6 +89,10 @@ def make(name: str, **changes: object) -> Method:
     adam = functools.partial(torch.optim.Adam, lr=2e-4, betas=(0.5, 0.999))
     seed_everything(0, verbose=False)
     shared = {"schedule": Schedule(2, 2), "scheme": "xavier", "gain": 0.5, **settings, **changes}
+    if kind is Johnson:
+        shared |= {"encoder": Vgg("vgg16", "random"), "smoothness": TotalVariation()}
+        shared |= {"content": functools.partial(Content, {"relu2_1": 1.0})}
+        shared |= {"style": functools.partial(GramStyle, {"relu1_1": 1.0, "relu2_1": 1.0})}
     if discriminator is None:
         return kind(GENERATOR, weights={"generator": generator}, optimizer={"generator": adam}, **shared)
     weights = {"generator": generator, "discriminator": discriminator}
@@ -206,6 +220,17 @@ def test_distances_are_those_of_the_paper() -> None:
     other = RunningScale()
     other.load_state_dict(scale.state_dict())
     torch.testing.assert_close(other.standardise(torch.tensor([1.0])), torch.tensor([-1.0]))
+
+
+def test_johnsons_terms_are_the_losses_of_the_rendered_images() -> None:
+    method = make("johnson")
+    images = method.render({"a": torch.rand(2, 3, 16, 16), "b": torch.rand(2, 3, 16, 16)})
+    terms = method.generator_terms(images)
+    torch.testing.assert_close(terms["content"], method.look.content(images["fake_b"], images["real_a"]))
+    torch.testing.assert_close(terms["style"], method.look.style(images["fake_b"], images["real_b"]))
+    assert not any("encoder" in name for name in method.state_dict())
+    with pytest.raises(UserError, match="VGG looks at RGB: A has 1 channels and B has 3"):
+        make("johnson", channels={"a": 1, "b": 3})
 
 
 def test_pix2pix_judges_images_beside_their_input() -> None:

@@ -42,6 +42,11 @@ SWITCHES = [
     "discriminator=multiscale callbacks.alarms.every=1",
     "method.schedule.shape=cosine data.batch_size=2 data.flip=false data.workers=1 data.cache=false",
 ]
+NEEDS = {  # what a method does not do without
+    "method=pix2pix": ["data.paired=true"],
+    "method=encoder_decoder": ["data.paired=true"],
+    "method=johnson": ["method.encoder.weights=random", "method.encoder.rescale=true"],
+}
 
 
 def make_overrides(data: Path, run_dir: Path, *more: str) -> list[str]:
@@ -112,7 +117,7 @@ def test_every_part_trains(part: str, tiny_data: Path, tmp_path: Path, monkeypat
     if part in ("trainer=gpu", "trainer=ddp") and not torch.cuda.is_available():
         part = f"{part} trainer.accelerator=cpu trainer.devices=1"
     more = part.split() + (["generator.depth=3"] if part == "generator=unet" else [])
-    more += ["data.paired=true"] if part in ("method=pix2pix", "method=encoder_decoder") else []
+    more += NEEDS.get(part, [])
     run(monkeypatch, "experiment=custom", *make_overrides(tiny_data, tmp_path / "run", *more))
     check_run_folder(tmp_path / "run")
     if part.startswith("method="):

@@ -6,6 +6,7 @@ from diptych.methods.dclgan import DCLGAN
 from diptych.methods.distancegan import DistanceGAN
 from diptych.methods.encoder_decoder import EncoderDecoder
 from diptych.methods.gcgan import GcGAN
+from diptych.methods.johnson import Johnson
 from diptych.methods.method import Method
 from diptych.methods.pix2pix import Pix2Pix
 from diptych.methods.player import Extra, Images, Player, Terms
@@ -21,6 +22,7 @@ __all__ = [
     "Extra",
     "GcGAN",
     "Images",
+    "Johnson",
     "Method",
     "Pix2Pix",
     "Player",

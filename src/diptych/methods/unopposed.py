@@ -1,0 +1,44 @@
+"""What methods share in which one generator learns from losses alone."""
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from diptych.methods.game import RGB
+from diptych.methods.method import Method
+from diptych.methods.player import Images, Player, Terms
+from diptych.networks import Network, apply, build_for, initialise
+
+
+class Unopposed(Method):
+    """One player, one direction; a recipe's `discriminator` is not asked for."""
+
+    def __init__(
+        self,
+        generator: Mapping[str, Any],
+        *,
+        discriminator: Mapping[str, Any] | None = None,
+        scheme: str = "normal",
+        gain: float = 0.02,
+        channels: Mapping[str, int] = RGB,
+        **base: Any,
+    ) -> None:
+        super().__init__(**base)
+        self.channels = dict(channels)
+        self.generator_ab = build_for(generator, in_channels=channels["a"], out_channels=channels["b"])
+        initialise(self.generator_ab, scheme, gain)
+
+    @property
+    def translators(self) -> dict[str, Network]:
+        return {"ab": self.generator_ab}
+
+    def render(self, batch: Images) -> Images:
+        (fake_b,) = apply(self.generator_ab, batch["a"])
+        return {"real_a": batch["a"], "real_b": batch["b"], "fake_b": fake_b}
+
+    def players(self) -> Sequence[Player]:
+        return (Player("generator", (self.generator_ab,), self.generator_terms),)
+
+    @abstractmethod
+    def generator_terms(self, images: Images) -> Terms:
+        """Return what the generator minimises."""
