@@ -1,4 +1,4 @@
-"""`diptych stylize`: neural style transfer from the command line."""
+"""`diptych stylize | similarity`: neural style transfer from the command line."""
 
 import argparse
 from collections.abc import Iterator
@@ -12,6 +12,8 @@ from diptych.errors import UserError
 
 if TYPE_CHECKING:
     from diptych.inference import Job, StyleFile
+
+_ENCODER_HELP = "imagenet, random, or a file with weights of VGG-19 (default imagenet)"
 
 
 def add_style_commands(commands: Any) -> None:
@@ -31,7 +33,7 @@ def add_style_commands(commands: Any) -> None:
     add("--style-scale", type=float, default=1.0, help="size of the style beside the content's (default 1)")
     add("--size", type=positive, metavar="N", help="bring the content's shorter side to N pixels first")
     add("--recipe", default="plain", help="plain, or classic: the weights of most tutorials (default plain)")
-    add("--encoder", default="imagenet", help="imagenet, random, or a file with weights of VGG-19 (default imagenet)")
+    add("--encoder", default="imagenet", help=_ENCODER_HELP)
     add("--content-layer", metavar="NAME", help="relu4_2, conv5_2, … (default: the recipe's)")
     add("--weight", action="append", default=[], metavar="TERM=X", help="content, style or total_variation")
     add("--optimizer", default="lbfgs", help="lbfgs, adam, or scipy in rounds of 20 evaluations (default lbfgs)")
@@ -42,6 +44,13 @@ def add_style_commands(commands: Any) -> None:
     add("--recompute", action="store_true", help="less memory, a third more time: for large images")
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default auto)")
     stylize.set_defaults(run=_stylize)
+
+    similarity = commands.add_parser("similarity", help="say how alike the styles of images are")
+    similarity.add_argument("input", nargs="+", type=Path, help="images, or folders searched recursively")
+    similarity.add_argument("--out", type=Path, required=True, metavar="DIR", help="for similarity.csv and .png")
+    similarity.add_argument("--size", type=positive, default=256, metavar="N", help="shorter side (default 256)")
+    similarity.add_argument("--encoder", default="imagenet", help=_ENCODER_HELP)
+    similarity.set_defaults(run=_similarity)
 
 
 def _stylize(options: argparse.Namespace) -> int:
@@ -64,6 +73,27 @@ def _stylize(options: argparse.Namespace) -> int:
             result = stylize(gatys, picture, files, controls, options.style_scale, device, watch)
         write_image(result[0].cpu(), job.target)
         print(f"{job.target}")
+    return 0
+
+
+def _similarity(options: argparse.Namespace) -> int:
+    from rich.console import Console
+    from rich.table import Column, Table
+
+    from diptych.inference import compare_styles, list_sources
+    from diptych.networks import Vgg
+
+    paths = [path for item in options.input for path in list_sources(item)]
+    if len(paths) < 2:
+        raise UserError("similarity compares at least two images")
+    found = compare_styles(paths, Vgg("vgg19", options.encoder), options.size)
+    found.save(options.out)
+    table = Table(*(Column(name, overflow="fold") for name in ("image", "most alike")), *found.distances)
+    for number, nearest in enumerate(found.find_nearest()):
+        distances = [f"{float(matrix[number, nearest]):.4g}" for matrix in found.distances.values()]
+        table.add_row(str(paths[number]), str(paths[nearest]), *distances)
+    Console().print(table)
+    print(f"saved in {options.out / 'similarity.csv'} and {options.out / 'similarity.png'}")
     return 0
 
 

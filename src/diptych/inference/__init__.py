@@ -4,7 +4,8 @@ from diptych.inference.controls import Controls
 from diptych.inference.device import choose_device
 from diptych.inference.engines import ENGINES, PRECISIONS, Engine, choose_engine, export
 from diptych.inference.evaluation import evaluate_on_folder
-from diptych.inference.folders import Job, plan, translate_files
+from diptych.inference.folders import Job, list_sources, plan, translate_files
+from diptych.inference.similarity import compare_styles
 from diptych.inference.stylizing import StyleFile, make_gatys, stylize
 
 __all__ = [
@@ -16,8 +17,10 @@ __all__ = [
     "StyleFile",
     "choose_device",
     "choose_engine",
+    "compare_styles",
     "evaluate_on_folder",
     "export",
+    "list_sources",
     "make_gatys",
     "plan",
     "stylize",

@@ -42,7 +42,7 @@ def plan(inputs: Sequence[Path], out: Path, form: Form = PICTURE, keep_alpha: bo
     """
     jobs: dict[Path, Job] = {}
     for item in inputs:
-        for source in _list_sources(item):
+        for source in list_sources(item):
             relative = source.relative_to(item) if item.is_dir() else Path(source.name)
             suffix = choose_suffix(source.suffix, form, keep_alpha)
             target = out / (relative if suffix == source.suffix else relative.with_name(f"{relative.name}{suffix}"))
@@ -54,7 +54,8 @@ def plan(inputs: Sequence[Path], out: Path, form: Form = PICTURE, keep_alpha: bo
     return list(jobs.values())
 
 
-def _list_sources(item: Path) -> list[Path]:
+def list_sources(item: Path) -> list[Path]:
+    """Return a file, or the images of a folder; `DataError` where there are none."""
     if item.is_dir():
         images = list_images(item)
         if not images:
