@@ -103,6 +103,21 @@ def test_strength_zero_gives_the_file_back(pictures: Path, small_vgg: None) -> N
     assert torch.equal(read_tensor(pictures / "out" / "content.png"), read_tensor(pictures / "content.png"))
 
 
+def test_a_grid_shows_every_style_at_every_strength(pictures: Path, small_vgg: None) -> None:
+    words = ["stylize", str(pictures / "content.png"), "--out", str(pictures / "out"), "--steps", "2"]
+    words += ["--style", str(pictures / "one.png"), "--style", str(pictures / "two.png"), "--grid", "0,0.5,1"]
+    assert main(words) == 0
+    assert [path.name for path in (pictures / "out").iterdir()] == ["content-grid.png"]
+    grid = read_tensor(pictures / "out" / "content-grid.png")
+    content = read_tensor(pictures / "content.png")
+    assert grid.shape[-2:] == (2 * (36 + 2) + 2 + 16, 4 * (40 + 2) + 2)
+    cells = [[grid[:, 18 + 38 * row :, 2 + 42 * column :][:, :36, :40] for column in range(1, 4)] for row in range(2)]
+    for zero, half, full in cells:
+        assert torch.equal(zero, content)
+        torch.testing.assert_close(half.float(), (zero.float() + full.float()) / 2, atol=0.02, rtol=0)
+    assert not torch.equal(cells[0][2], cells[1][2])
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -114,6 +129,7 @@ def test_strength_zero_gives_the_file_back(pictures: Path, small_vgg: None) -> N
         (["--recipe", "secret"], "--recipe secret: must be one of plain, classic"),
         (["--style-scale", "0"], "--style-scale 0: must be above 0"),
         (["--content-layer", "conv9_9"], "VGG has no layer 'conv9_9'"),
+        (["--grid", "a,b"], "--grid a,b: say strengths with commas"),
         (["--strength", "2"], "strength = 2 must lie between 0 and 1"),
     ],
 )

@@ -11,6 +11,10 @@ from diptych.cli.words import positive
 from diptych.errors import UserError
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor
+
+    from diptych.images import Picture
     from diptych.inference import Job, StyleFile
 
 _ENCODER_HELP = "imagenet, random, or a file with weights of VGG-19 (default imagenet)"
@@ -40,6 +44,7 @@ def add_style_commands(commands: Any) -> None:
     add("--steps", type=positive, default=200, metavar="N", help="steps or rounds (default 200)")
     add("--start", default="content", help="content, style or noise (default content)")
     add("--levels", type=positive, default=1, metavar="N", help="scales, each twice the one before (default 1)")
+    add("--grid", metavar="S,S,…", help="a picture of each style by itself at several strengths, such as 0,0.5,1")
     add("--every", type=positive, metavar="N", help="keep the image after every N steps")
     add("--recompute", action="store_true", help="less memory, a third more time: for large images")
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default auto)")
@@ -55,10 +60,10 @@ def add_style_commands(commands: Any) -> None:
 
 def _stylize(options: argparse.Namespace) -> int:
     from diptych.images import load_image, write_image
-    from diptych.inference import Controls, choose_device, make_gatys, plan, stylize
+    from diptych.inference import Controls, choose_device, make_gatys, paint_grid, plan, stylize
 
     controls = Controls(options.strength, options.keep_colours or "result")
-    files = _pair_masks(options)
+    files, strengths = _pair_masks(options), _read_strengths(options.grid)
     jobs = plan(options.input, options.out)
     scales = tuple(2.0 ** (level - options.levels + 1) for level in range(options.levels))
     settings = {"optimizer": options.optimizer, "steps": options.steps, "start": options.start, "scales": scales}
@@ -69,10 +74,18 @@ def _stylize(options: argparse.Namespace) -> int:
     for job in jobs:
         picture = load_image(job.source)
         picture = picture.scale_shorter_side(options.size) if options.size else picture
-        with _watching(job, options.every) as watch:
-            result = stylize(gatys, picture, files, controls, options.style_scale, device, watch)
-        write_image(result[0].cpu(), job.target)
-        print(f"{job.target}")
+        target = job.target.with_name(f"{job.target.stem}-grid.png") if options.grid else job.target
+
+        def paint(chosen: "list[StyleFile]", picture: "Picture" = picture, job: "Job" = job) -> "Tensor":
+            with _watching(f"{job.source.name} as {chosen[0].path.name}", job.target, options.every) as watch:
+                return stylize(gatys, picture, chosen, controls, options.style_scale, device, watch)
+
+        if options.grid:
+            drawn: Image | Tensor = paint_grid(lambda file: paint([file]), picture, files, strengths)
+        else:
+            drawn = paint(files)[0].cpu()
+        write_image(drawn, target)
+        print(target)
     return 0
 
 
@@ -106,6 +119,15 @@ def _pair_masks(options: argparse.Namespace) -> "list[StyleFile]":
     return [replace(file, mask=mask) for file, mask in zip(files, options.mask or [None] * len(files), strict=True)]
 
 
+def _read_strengths(text: str | None) -> list[float]:
+    from diptych.inference import Controls
+
+    try:
+        return [Controls(float(word)).strength for word in (text or "").split(",") if word]
+    except ValueError:
+        raise UserError(f"--grid {text}: say strengths with commas between them, as in 0,0.5,1") from None
+
+
 def _read_weights(words: list[str]) -> dict[str, float]:
     weights = {}
     for word in words:
@@ -118,7 +140,7 @@ def _read_weights(words: list[str]) -> dict[str, float]:
 
 
 @contextmanager
-def _watching(job: "Job", every: int | None) -> Iterator[Any]:
+def _watching(title: str, target: Path, every: int | None) -> Iterator[Any]:
     """Show a bar with the loss, and keep the images on the way beside the result."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -126,12 +148,12 @@ def _watching(job: "Job", every: int | None) -> Iterator[Any]:
 
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[loss]}"), TimeRemainingColumn())
     with Progress(*columns) as bars:
-        task = bars.add_task(job.source.name, total=None, loss="")
+        task = bars.add_task(title, total=None, loss="")
 
         def watch(progress: Any) -> None:
             bars.update(task, completed=progress.step, total=progress.steps, loss=f"loss {progress.loss:.4g}")
             if every and progress.step % every == 0:
-                folder = job.target.parent / f"{job.target.stem}-steps"
+                folder = target.parent / f"{target.stem}-steps"
                 write_image(progress.image[0].cpu(), folder / f"{progress.step:05d}.png")
 
         yield watch

@@ -6,7 +6,7 @@ from diptych.inference.engines import ENGINES, PRECISIONS, Engine, choose_engine
 from diptych.inference.evaluation import evaluate_on_folder
 from diptych.inference.folders import Job, list_sources, plan, translate_files
 from diptych.inference.similarity import compare_styles
-from diptych.inference.stylizing import StyleFile, make_gatys, stylize
+from diptych.inference.stylizing import StyleFile, make_gatys, paint_grid, stylize
 
 __all__ = [
     "ENGINES",
@@ -22,6 +22,7 @@ __all__ = [
     "export",
     "list_sources",
     "make_gatys",
+    "paint_grid",
     "plan",
     "stylize",
     "translate_files",

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from PIL.Image import Image
 from torch import Tensor
 
 from diptych.errors import UserError
-from diptych.images import PICTURE, Picture, load_image, normalise
+from diptych.images import PICTURE, Picture, draw_grid, load_image, normalise
 from diptych.inference.controls import Controls, transfer_colours
 from diptych.losses import Content, GramStyle, Perceptual, TotalVariation
 from diptych.methods.gatys import Gatys, Progress
@@ -91,6 +92,17 @@ def stylize(
         image = progress.image
         watch(progress)
     return controls.apply(content, image)
+
+
+def paint_grid(
+    paint: Callable[[StyleFile], Tensor], picture: Picture, files: Sequence[StyleFile], strengths: Sequence[float]
+) -> Image:
+    """Draw a row for each style: the style, then what `paint` makes of the picture with it, at several strengths."""
+    content = _to_tensor(picture)
+    results = torch.cat([paint(file).cpu() for file in files])
+    styles = [load_image(file.path).resize(picture.height, picture.width) for file in files]
+    columns = [(f"{strength:g}", Controls(strength).apply(content, results)) for strength in strengths]
+    return draw_grid([("style", torch.cat([_to_tensor(style) for style in styles])), *columns])
 
 
 def _to_tensor(picture: Picture) -> Tensor:
