@@ -23,7 +23,19 @@ from diptych.losses import (
     TotalVariation,
     Transport,
 )
-from diptych.methods import CUT, DCLGAN, DistanceGAN, EncoderDecoder, GcGAN, Johnson, Method, Pix2Pix, Schedule, SimDCL
+from diptych.methods import (
+    CUT,
+    DCLGAN,
+    AdaIN,
+    DistanceGAN,
+    EncoderDecoder,
+    GcGAN,
+    Johnson,
+    Method,
+    Pix2Pix,
+    Schedule,
+    SimDCL,
+)
 from diptych.methods.distancegan import RunningScale, measure_distances
 from diptych.methods.gcgan import GEOMETRIES
 from diptych.networks import PatchMapper, Vgg, build, find_landmarks
@@ -78,6 +90,7 @@ METHODS = {
     ),
     "distancegan": (DistanceGAN, {"adversarial_ab": 1.0, "distance": 0.5}, ONE, {}),
     "pix2pix": (Pix2Pix, {"adversarial_ab": 1.0, "reconstruction_b": 100.0}, ONE, {}),
+    "adain": (AdaIN, {"content": 1.0, "style": 10.0, "total_variation": 0.1}, None, {"scheme": "kaiming", "gain": 1.0}),
     "johnson": (Johnson, {"content": 1.0, "style": 10.0, "total_variation": 0.1}, None, {}),
     "encoder_decoder": (EncoderDecoder, {"reconstruction_b": 1.0, "squared_b": 0.5}, None, {}),
 }
@@ -89,8 +102,10 @@ def make(name: str, **changes: object) -> Method:
     adam = functools.partial(torch.optim.Adam, lr=2e-4, betas=(0.5, 0.999))
     seed_everything(0, verbose=False)
     shared = {"schedule": Schedule(2, 2), "scheme": "xavier", "gain": 0.5, **settings, **changes}
+    if kind in (AdaIN, Johnson):
+        shared |= {"encoder": Vgg("vgg16", "random")}
     if kind is Johnson:
-        shared |= {"encoder": Vgg("vgg16", "random"), "smoothness": TotalVariation()}
+        shared |= {"smoothness": TotalVariation()}
         shared |= {"content": functools.partial(Content, {"relu2_1": 1.0})}
         shared |= {"style": functools.partial(GramStyle, {"relu1_1": 1.0, "relu2_1": 1.0})}
     if discriminator is None:
@@ -119,6 +134,8 @@ def test_golden_three_steps(name: str) -> None:
 @pytest.mark.parametrize("name", [*METHODS, "cyclegan"])
 def test_every_parameter_of_a_player_gets_a_gradient_and_no_other(name: str) -> None:
     method = make_cyclegan() if name == "cyclegan" else make(name)
+    frozen = {path for path, parameter in method.named_parameters() if not parameter.requires_grad}
+    assert all(name == "adain" and ".encoder." in path for path in frozen)
     for player in method.players():
         method.zero_grad()
         with method._only(player):
@@ -132,7 +149,7 @@ def test_every_parameter_of_a_player_gets_a_gradient_and_no_other(name: str) -> 
                 assert path.endswith("bias") or parameter.grad.abs().max() > 0, f"the gradient of {path} is zero"
             else:
                 assert parameter.grad is None, f"{path} is not {player.name}'s"
-    assert all(parameter.requires_grad for parameter in method.parameters())
+    assert {path for path, parameter in method.named_parameters() if not parameter.requires_grad} == frozen
 
 
 @pytest.mark.parametrize("name", ["cut", "fastcut", "dclgan", "gcgan", "distancegan"])

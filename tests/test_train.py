@@ -45,6 +45,7 @@ SWITCHES = [
 NEEDS = {  # what a method does not do without
     "method=pix2pix": ["data.paired=true"],
     "method=encoder_decoder": ["data.paired=true"],
+    "method=adain": ["method.encoder.weights=random", "method.encoder.rescale=true", "method.encoder.kind=vgg16"],
     "method=johnson": ["method.encoder.weights=random", "method.encoder.rescale=true"],
 }
 

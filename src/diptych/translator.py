@@ -12,7 +12,7 @@ from torch import Tensor
 
 from diptych.errors import FileError, MachineError, UserError
 from diptych.images import Form
-from diptych.networks import Network, build
+from diptych.networks import Network, StyleNetwork, build
 from diptych.networks.original import recognise
 
 FORMAT = 1
@@ -22,19 +22,28 @@ _HEADER = "diptych"
 
 @dataclass(frozen=True)
 class Translator:
-    """A trained network and what is known about it; called on N×C×H×W images in [-1, 1]."""
+    """A trained network and what is known about it; called on N×C×H×W images in [-1, 1].
+
+    Where the network takes a style, that of a second batch of images may be given.
+    """
 
     network: Network
     notes: dict[str, Any] = field(default_factory=dict)
 
     @torch.inference_mode()
-    def __call__(self, content: Tensor) -> Tensor:
+    def __call__(self, content: Tensor, style: Tensor | None = None) -> Tensor:
         """Return the translated images, of the same height and width, in [-1, 1]."""
         channels = self.network.arguments.get("in_channels", 3)
         if content.ndim != 4 or content.shape[1] != channels:
             raise ValueError(f"expected N×{channels}×H×W images, got a tensor of shape {tuple(content.shape)}")
         parameter = next(self.network.parameters())
-        translated: Tensor = self.network(content.to(parameter.device, parameter.dtype))
+        images = [image.to(parameter.device, parameter.dtype) for image in (content, style) if image is not None]
+        if style is None:
+            translated: Tensor = self.network(images[0])
+        elif isinstance(self.network, StyleNetwork):
+            translated = self.network(images[0], self.network.describe_style(images[1])).clamp(-1, 1)
+        else:
+            raise UserError(f"{self.title}: this translator takes no style; AdaIN's do")
         return translated.to(content.dtype)
 
     @property

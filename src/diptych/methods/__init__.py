@@ -1,5 +1,6 @@
 """Methods: how translators are learnt, one file per paper."""
 
+from diptych.methods.adain import AdaIN
 from diptych.methods.cut import CUT
 from diptych.methods.cyclegan import CycleGAN
 from diptych.methods.dclgan import DCLGAN
@@ -16,6 +17,7 @@ from diptych.methods.simdcl import SimDCL
 __all__ = [
     "CUT",
     "DCLGAN",
+    "AdaIN",
     "CycleGAN",
     "DistanceGAN",
     "EncoderDecoder",

@@ -1,5 +1,6 @@
 """Generators and discriminators, each a class known by its name and its plain arguments."""
 
+from diptych.networks.adain_generator import AdaINGenerator
 from diptych.networks.allocation import keep_freed_memory
 from diptych.networks.calls import apply, sees_images_alone
 from diptych.networks.features import FeatureNetwork, describe_features, find_landmarks, look
@@ -11,10 +12,12 @@ from diptych.networks.pixel_discriminator import PixelDiscriminator
 from diptych.networks.registry import Network, build, build_for, names
 from diptych.networks.resnet_generator import ResnetGenerator
 from diptych.networks.several_discriminators import MixedDiscriminator, MultiscaleDiscriminator
+from diptych.networks.style_network import StyleNetwork
 from diptych.networks.unet_generator import UnetGenerator
 from diptych.networks.vgg import Vgg
 
 __all__ = [
+    "AdaINGenerator",
     "FeatureNetwork",
     "MixedDiscriminator",
     "MultiscaleDiscriminator",
@@ -24,6 +27,7 @@ __all__ = [
     "PatchProjector",
     "PixelDiscriminator",
     "ResnetGenerator",
+    "StyleNetwork",
     "UnetGenerator",
     "Vgg",
     "apply",

@@ -18,6 +18,9 @@ from torch.utils.checkpoint import checkpoint
 from diptych.errors import DataError, MachineError, UserError, name_reason
 from diptych.networks.winograd import Conv3x3
 
+Kind = Literal["vgg16", "vgg19"]
+Preprocessing = Literal["torchvision", "caffe"]
+
 _KINDS = {"vgg16": "D", "vgg19": "E"}  # torchvision's letters
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, RGB in [0, 1]
 _CAFFE_MEAN = (103.939, 116.779, 123.68)  # of ImageNet, BGR in [0, 255]
@@ -32,17 +35,21 @@ class Vgg(nn.Module):
     `seed`. With `rescale` each layer's mean activation is one (Gatys et al. 2016, section 2). Layers are `conv1_1`,
     `relu1_1`, … `pool5`. `preprocessing` is what the weights were trained with: `torchvision`, or `caffe` (0 to 255,
     BGR, the mean subtracted) for files converted from the original release. With `recompute` a block's activations are
-    computed again in the backward instead of kept.
+    computed again in the backward instead of kept. Layers behind `last` are left out.
     """
+
+    kind: Kind
+    preprocessing: Preprocessing
 
     def __init__(
         self,
-        kind: Literal["vgg16", "vgg19"] = "vgg19",
+        kind: Kind = "vgg19",
         weights: str = "imagenet",
         rescale: bool = True,
         pooling: Literal["max", "average"] = "max",
-        preprocessing: Literal["torchvision", "caffe"] = "torchvision",
+        preprocessing: Preprocessing = "torchvision",
         recompute: bool = False,
+        last: str | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -54,10 +61,13 @@ class Vgg(nn.Module):
         for name, (value, known) in choices.items():
             if value not in known:
                 raise UserError(f"encoder {name} {value!r} is not one of {', '.join(known)}")
-        self.preprocessing, self.recompute = preprocessing, recompute
+        self.kind, self.preprocessing, self.recompute = kind, preprocessing, recompute
         from torchvision.models.vgg import cfgs, make_layers  # late: whoever needs no VGG need not wait for it
 
-        self.names, self.layers = _name(make_layers(cfgs[_KINDS[kind]], batch_norm=False), pooling)
+        self.names, layers = _name(make_layers(cfgs[_KINDS[kind]], batch_norm=False), pooling)
+        if last is not None:
+            self.names = self.names[: self._find(last) + 1]
+        self.layers = nn.ModuleList(layers[: len(self.names)])
         if weights == "random":
             self._draw(seed)
         else:
@@ -68,17 +78,19 @@ class Vgg(nn.Module):
 
     def forward(self, images: Tensor, wanted: Sequence[str], reduce: Reduce | None = None) -> dict[str, Tensor]:
         """Return the named features, N×C×h×w, or what `reduce` makes of each; nothing behind the last is computed."""
-        missing = [name for name in wanted if name not in self.names]
-        if missing:
-            raise UserError(f"VGG has no layer {missing[0]!r}; there are {', '.join(self.names)}")
         x, found = self._normalise(images), dict[str, Tensor]()
-        for block in self._split(max(self.names.index(name) for name in wanted)):
+        for block in self._split(max(map(self._find, wanted))):
             names = [name for name in self.names[block] if name in wanted]
             run = partial(self._run, block, wanted, reduce)
             again = self.recompute and torch.is_grad_enabled()
             x, *features = checkpoint(run, x, use_reentrant=False) if again else run(x)
             found |= zip(names, features, strict=True)
         return found
+
+    def _find(self, name: str) -> int:
+        if name not in self.names:
+            raise UserError(f"VGG has no layer {name!r}; there are {', '.join(self.names)}")
+        return self.names.index(name)
 
     def _normalise(self, images: Tensor) -> Tensor:
         if self.preprocessing == "caffe":
@@ -144,9 +156,9 @@ class Vgg(nn.Module):
                 break
 
 
-def _name(features: nn.Sequential, pooling: str) -> tuple[list[str], nn.ModuleList]:
+def _name(features: nn.Sequential, pooling: str) -> tuple[list[str], list[nn.Module]]:
     """Return torchvision's layers with the names of the paper; activations no longer write over their input."""
-    names, layers, block, number = [], nn.ModuleList(), 1, 0
+    names, layers, block, number = list[str](), list[nn.Module](), 1, 0
     for layer in features:
         if isinstance(layer, nn.Conv2d):
             number += 1

@@ -1,0 +1,86 @@
+"""The translator of AdaIN: a frozen encoder, statistics exchanged, a decoder that learns to invert.
+
+Arbitrary Style Transfer in Real-time with Adaptive Instance Normalization. Xun Huang, Serge Belongie. ICCV 2017.
+https://arxiv.org/abs/1703.06868
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from diptych.networks.layers import ReflectionPad, pad_to_multiple
+from diptych.networks.registry import Channels
+from diptych.networks.style_network import StyleNetwork
+from diptych.networks.vgg import Kind, Preprocessing, Vgg
+from diptych.networks.winograd import Conv3x3
+
+_LAST = "relu4_1"
+
+
+class AdaINGenerator(StyleNetwork):
+    """VGG up to relu4_1, whose channels get the means and deviations of a style, and its mirror image.
+
+    The encoder is drawn at random here; whoever trains the decoder puts the right weights in first, and a bundle
+    carries them.
+    """
+
+    translates = True
+    stride = 8
+    smallest = 16  # two positions a side at relu4_1, for the reflection padding
+
+    def __init__(
+        self,
+        in_channels: Channels = 3,
+        out_channels: Channels = 3,
+        encoder: Kind = "vgg19",
+        preprocessing: Preprocessing = "torchvision",
+    ) -> None:
+        super().__init__()
+        self.encoder = Vgg(encoder, "random", rescale=False, preprocessing=preprocessing, last=_LAST)
+        widths = [layer.out_channels for layer in self.encoder.layers if isinstance(layer, Conv3x3)]
+        self.decoder = _mirror(self.encoder, out_channels)
+        self.remember(2 * widths[-1])
+
+    def forward(self, x: Tensor, code: Tensor | None = None) -> Tensor:
+        """Map N×3×H×W to N×3×H×W for any H and W; the decoder is linear at its end, so values may pass ±1."""
+        height, width = x.shape[-2:]
+        features = self.exchange(self.encode(x), self.usual if code is None else code)
+        return self.decoder(features)[..., :height, :width]
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Return the features in which statistics are exchanged."""
+        padded = pad_to_multiple(x, self.stride, self.smallest)
+        return self.encoder(padded, (_LAST,))[_LAST]
+
+    def exchange(self, features: Tensor, code: Tensor) -> Tensor:
+        """Equation 8: σ(y) · (x - μ(x)) / σ(x) + μ(y)."""
+        mean, deviation = _measure(features).chunk(2, dim=1)
+        if min(code.shape[-2:]) > 1:
+            code = interpolate(code, size=features.shape[-2:], mode="bilinear", antialias=True, align_corners=False)
+        wanted_mean, wanted_deviation = code.chunk(2, dim=1)
+        return wanted_deviation * (features - mean) / deviation + wanted_mean
+
+    def describe_style(self, style: Tensor) -> Tensor:
+        return _measure(self.encode(style))
+
+    def describe_own(self, x: Tensor) -> Tensor:
+        return self.describe_style(x)
+
+
+def _measure(features: Tensor) -> Tensor:
+    """Return N×2C×1×1: means, then deviations, over positions."""
+    mean = features.mean((2, 3), keepdim=True)
+    deviation = (features.var((2, 3), unbiased=False, keepdim=True) + 1e-5).sqrt()
+    return torch.cat([mean, deviation], dim=1)
+
+
+def _mirror(encoder: Vgg, out_channels: int) -> nn.Sequential:
+    """Return the encoder backwards: padded by reflection, doublings for poolings, linear at the end."""
+    layers: list[nn.Module] = []
+    for layer in reversed(encoder.layers):
+        if isinstance(layer, Conv3x3):
+            outer = out_channels if layer.in_channels == 3 else layer.in_channels
+            layers += [ReflectionPad(1), Conv3x3(layer.out_channels, outer), nn.ReLU()]
+        elif not isinstance(layer, nn.ReLU):
+            layers.append(nn.Upsample(scale_factor=2))
+    return nn.Sequential(*layers[:-1])
