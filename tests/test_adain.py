@@ -1,5 +1,6 @@
 """AdaIN: statistics exchanged as the paper says, codes that mix, a bundle that carries its encoder."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,11 @@ import torch
 from test_family import make
 from torch import Tensor
 
+from diptych.cli import main
 from diptych.errors import UserError
+from diptych.images import read_tensor, write_image
+from diptych.inference.stylizing import paint_in_codes
+from diptych.methods.objective import Style
 from diptych.networks import AdaINGenerator, build
 from diptych.translator import Translator, load_translator
 
@@ -96,3 +101,35 @@ def test_a_bundle_carries_its_encoder_and_takes_any_style(network: AdaINGenerato
     assert not torch.equal(loaded(content, style), loaded(content, paint(2)))
     with pytest.raises(UserError, match="takes no style"):
         Translator(build("ResnetGenerator", width=4, blocks=1))(content, style)
+
+
+def test_codes_are_mixed_by_weights_masks_and_strength(network: AdaINGenerator) -> None:
+    content, one, two = (paint(seed, 32, 48) for seed in range(3))
+    codes = [network.describe_style(style) for style in (one, two)]
+    alone = paint_in_codes(network, content, [Style(one)])
+    torch.testing.assert_close(alone, network(content, codes[0]).clamp(-1, 1), atol=1e-4, rtol=1e-4)
+    mixed = paint_in_codes(network, content, [Style(one, 7), Style(two, 3)])
+    wanted = network(content, 0.7 * codes[0] + 0.3 * codes[1]).clamp(-1, 1)
+    torch.testing.assert_close(mixed, wanted, atol=1e-4, rtol=1e-4)
+    ones = torch.ones(1, 1, 32, 48)
+    torch.testing.assert_close(paint_in_codes(network, content, [Style(one, mask=ones)]), alone, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(paint_in_codes(network, content, [Style(one)], 0.0), content, atol=1e-5, rtol=0)
+    away = [(paint_in_codes(network, content, [Style(one)], s) - content).abs().mean() for s in (0, 0.3, 0.6, 1)]
+    assert all(later > earlier for earlier, later in pairwise(away))
+
+
+def test_the_command_paints_with_a_bundle(
+    network: AdaINGenerator, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    Translator(network).save(tmp_path / "adain.safetensors")
+    Translator(build("ResnetGenerator", width=4, blocks=1)).save(tmp_path / "cyclegan.safetensors")
+    for name, seed in (("content", 0), ("one", 1), ("two", 2)):
+        write_image(paint(seed)[0], tmp_path / f"{name}.png")
+    words = ["stylize", str(tmp_path / "content.png"), "--out", str(tmp_path / "out"), "--device", "cpu"]
+    words += ["--style", f"{tmp_path}/one.png:0.7", "--style", f"{tmp_path}/two.png:0.3", "--translator"]
+    assert main([*words, str(tmp_path / "adain.safetensors")]) == 0
+    content, one, two = (read_tensor(tmp_path / f"{name}.png")[None] for name in ("content", "one", "two"))
+    expected = paint_in_codes(network, content, [Style(one, 0.7), Style(two, 0.3)])[0]
+    torch.testing.assert_close(read_tensor(tmp_path / "out" / "content.png"), expected, atol=0.02, rtol=0)
+    assert main([*words, str(tmp_path / "cyclegan.safetensors")]) == 2
+    assert "this translator takes no style; diptych translate applies it" in capfd.readouterr().err

@@ -35,7 +35,6 @@ def test_distances_are_those_of_the_style_losses(pictures: Path) -> None:
     paths = [pictures / "a.png", pictures / "c.png"]
     found = compare_styles(paths, encoder, 64)
     images = [read_tensor(path)[None] for path in paths]
-    images = [image.float() / 127.5 - 1 if image.dtype == torch.uint8 else image for image in images]
     assert float(found.distances["gram"][0, 1]) == pytest.approx(float(GramStyle(None, encoder)(*images)), rel=1e-4)
     vectors = []
     for image in images:

@@ -11,11 +11,11 @@ from diptych.cli.words import positive
 from diptych.errors import UserError
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
     from torch import Tensor
 
     from diptych.images import Picture
     from diptych.inference import Job, StyleFile
+    from diptych.methods.gatys import Gatys
 
 _ENCODER_HELP = "imagenet, random, or a file with weights of VGG-19 (default imagenet)"
 
@@ -32,6 +32,7 @@ def add_style_commands(commands: Any) -> None:
         "--mask", action="append", default=[], type=Path, metavar="FILE", help="where a style goes, one for each, white"
     )
     add("--out", type=Path, required=True, metavar="DIR", help="where results go")
+    add("--translator", type=Path, metavar="FILE", help="a network that takes styles (AdaIN's), instead of optimising")
     add("--strength", type=float, default=1.0, help="from 0, the content, to 1, the full effect (default 1)")
     add("--keep-colours", choices=("luminance", "transfer"), help="of the content: after, or on the styles before")
     add("--style-scale", type=float, default=1.0, help="size of the style beside the content's (default 1)")
@@ -60,33 +61,41 @@ def add_style_commands(commands: Any) -> None:
 
 def _stylize(options: argparse.Namespace) -> int:
     from diptych.images import load_image, write_image
-    from diptych.inference import Controls, choose_device, make_gatys, paint_grid, plan, stylize
+    from diptych.inference import Controls, choose_device, paint_grid, plan, stylize
+    from diptych.translator import load_translator
 
     controls = Controls(options.strength, options.keep_colours or "result")
     files, strengths = _pair_masks(options), _read_strengths(options.grid)
     jobs = plan(options.input, options.out)
+    means = load_translator(options.translator) if options.translator else _make_gatys(options)
+    device = choose_device(options.device)
+    for job in jobs:
+        picture = load_image(job.source)
+        picture = picture.scale_shorter_side(options.size) if options.size else picture
+
+        def paint(*chosen: "StyleFile", job: "Job" = job, picture: "Picture" = picture) -> "Tensor":
+            with _watching(f"{job.source.name} as {chosen[0].path.name}", job.target, options.every) as watch:
+                return stylize(means, picture, chosen, controls, options.style_scale, device, watch)
+
+        if options.grid:
+            target = job.target.with_name(f"{job.target.stem}-grid.png")
+            write_image(paint_grid(paint, picture, files, strengths), target)
+        else:
+            target = job.target
+            write_image(paint(*files)[0].cpu(), target)
+        print(target)
+    return 0
+
+
+def _make_gatys(options: argparse.Namespace) -> "Gatys":
+    from diptych.inference import make_gatys
+
     scales = tuple(2.0 ** (level - options.levels + 1) for level in range(options.levels))
     settings = {"optimizer": options.optimizer, "steps": options.steps, "start": options.start, "scales": scales}
     gatys = make_gatys(options.recipe, options.encoder, options.content_layer, **settings)
     gatys = replace(gatys, weights={**gatys.weights, **_read_weights(options.weight)})
     gatys.look.content.encoder.recompute = options.recompute
-    device = choose_device(options.device)
-    for job in jobs:
-        picture = load_image(job.source)
-        picture = picture.scale_shorter_side(options.size) if options.size else picture
-        target = job.target.with_name(f"{job.target.stem}-grid.png") if options.grid else job.target
-
-        def paint(chosen: "list[StyleFile]", picture: "Picture" = picture, job: "Job" = job) -> "Tensor":
-            with _watching(f"{job.source.name} as {chosen[0].path.name}", job.target, options.every) as watch:
-                return stylize(gatys, picture, chosen, controls, options.style_scale, device, watch)
-
-        if options.grid:
-            drawn: Image | Tensor = paint_grid(lambda file: paint([file]), picture, files, strengths)
-        else:
-            drawn = paint(files)[0].cpu()
-        write_image(drawn, target)
-        print(target)
-    return 0
+    return gatys
 
 
 def _similarity(options: argparse.Namespace) -> int:

@@ -8,14 +8,16 @@ from typing import Literal
 import torch
 from PIL.Image import Image
 from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
 
 from diptych.errors import UserError
 from diptych.images import PICTURE, Picture, draw_grid, load_image, normalise
 from diptych.inference.controls import Controls, transfer_colours
 from diptych.losses import Content, GramStyle, Perceptual, TotalVariation
 from diptych.methods.gatys import Gatys, Progress
-from diptych.methods.objective import Look, Style
-from diptych.networks import Vgg
+from diptych.methods.objective import Look, Style, check_styles
+from diptych.networks import StyleNetwork, Vgg
+from diptych.translator import Translator
 
 Recipe = Literal["plain", "classic"]
 CLASSIC_LAYERS = {f"conv{block}_1": 0.2 for block in range(1, 6)}
@@ -77,7 +79,7 @@ def read_styles(files: Sequence[StyleFile], content: Tensor, scale: float, contr
 
 
 def stylize(
-    gatys: Gatys,
+    means: Gatys | Translator,
     picture: Picture,
     files: Sequence[StyleFile],
     controls: Controls,
@@ -85,13 +87,46 @@ def stylize(
     device: torch.device | None = None,
     watch: Callable[[Progress], None] = lambda progress: None,
 ) -> Tensor:
-    """Return a 1×3×H×W result for a picture; `watch` sees every step."""
+    """Return a 1×3×H×W result for a picture, by optimisation, each step of which is watched, or by a network."""
     content = _to_tensor(picture).to(device or "cpu")
-    image = content
-    for progress in gatys.run(content, read_styles(files, content, scale, controls)):
-        image = progress.image
-        watch(progress)
-    return controls.apply(content, image)
+    styles = read_styles(files, content, scale, controls)
+    if isinstance(means, Gatys):
+        image = content
+        for progress in means.run(content, styles):
+            image = progress.image
+            watch(progress)
+        return controls.apply(content, image)
+    if not isinstance(means.network, StyleNetwork):
+        raise UserError(f"{means.title}: this translator takes no style; diptych translate applies it")
+    check_styles(content, styles)
+    with torch.inference_mode():
+        painted = paint_in_codes(means.network.to(content.device), content, styles, controls.strength)
+    return replace(controls, strength=1.0).apply(content, painted)
+
+
+def paint_in_codes(network: StyleNetwork, content: Tensor, styles: Sequence[Style], strength: float = 1.0) -> Tensor:
+    """Paint 1×3×H×W content in several styles by their weights and masks, in [-1, 1].
+
+    Where masks leave a place to no style it stays as it is. Below full strength codes are mixed with the content's own,
+    and what the network loses of an image by itself is put back in proportion, so that strength 0 is the content.
+    """
+    own = network.describe_own(content)
+    sides = [-(-side // network.stride) for side in content.shape[-2:]]
+    masks = [_find_share(style.mask, (sides[0], sides[1])).to(content) for style in styles]
+    total = sum(style.weight * mask for style, mask in zip(styles, masks, strict=True))
+    mixed = sum(
+        style.weight * mask / (total + 1e-6) * network.describe_style(style.image)
+        for style, mask in zip(styles, masks, strict=True)
+    )
+    covered = torch.stack(masks).sum(0).clamp(max=1)
+    painted = network(content, own + strength * covered * (mixed - own))
+    if strength < 1:
+        painted = painted + (1 - strength) * (content - network(content, own))
+    return painted.clamp(-1, 1)
+
+
+def _find_share(mask: Tensor | None, size: tuple[int, int]) -> Tensor:
+    return torch.ones(1, 1, 1, 1) if mask is None else adaptive_avg_pool2d(mask, size)
 
 
 def paint_grid(

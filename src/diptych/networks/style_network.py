@@ -26,8 +26,8 @@ class StyleNetwork(Network, registered=False):
         """Return the N×K×1×1 code of N×C×h×w style images."""
 
     @abstractmethod
-    def describe_own(self, x: Tensor) -> Tensor | None:
-        """Return the code with which the images stay as they are, or None where there is none."""
+    def describe_own(self, x: Tensor) -> Tensor:
+        """Return the code with which images stay as they are, but for what the network loses of any."""
 
     @abstractmethod
     def forward(self, x: Tensor, code: Tensor | None = None) -> Tensor:
