@@ -69,7 +69,7 @@ class Work:
             process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT)
             _, status, usage = os.wait4(process.pid, 0)
         if status:
-            raise RuntimeError(f"{name} failed; see {log.name}")
+            raise SystemExit(f"error: {name} failed; see {log.name}")
         return usage.ru_maxrss / 1024
 
     def measure_rate(self, name: str) -> float:
@@ -96,14 +96,17 @@ def read_variants(paired: Path | None) -> dict[str, list[str]]:
     content: Any = OmegaConf.to_container(OmegaConf.load(VARIANTS))
     words = {}
     for name, own in content["variants"].items():
-        flat = itertools.chain.from_iterable([word] if isinstance(word, str) else word for word in own)
-        words[name] = [*content["common"], *flat]
+        words[name] = [*content["common"], *_flatten(own)]
         if name in content["paired"]:
             if paired is None:
                 del words[name]
             else:
                 words[name].append(f"data.root={paired.resolve()}")
     return words
+
+
+def _flatten(words: list[Any]) -> list[str]:
+    return [flat for word in words for flat in ([word] if isinstance(word, str) else _flatten(word))]
 
 
 def train(options: argparse.Namespace, console: Console) -> None:

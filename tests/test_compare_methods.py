@@ -18,7 +18,8 @@ script = importlib.import_module("compare_methods")
 VARIANTS = """
 common: [experiment=emoji, data.workers=0, data.cache=false, data.load_size=16, data.crop_size=16, generator.width=4,
   discriminator.layers=1]
-house: &house [generator.blocks=1]
+small: &small [generator.blocks=1]
+house: &house [*small, seed=1]
 paired: [pairs]
 variants:
   plain: [method=distancegan, *house]
@@ -33,7 +34,7 @@ def test_variants_take_shared_words_and_pairs_only_where_there_are_any(
     script.VARIANTS.write_text(VARIANTS)
     words = script.read_variants(None)
     assert list(words) == ["plain"]
-    assert words["plain"][-2:] == ["method=distancegan", "generator.blocks=1"]
+    assert words["plain"][-2:] == ["generator.blocks=1", "seed=1"]
     assert script.read_variants(tmp_path)["pairs"][-1] == f"data.root={tmp_path}"
 
 
