@@ -172,6 +172,7 @@ def test_mistakes_are_named(encoder: Vgg, monkeypatch: pytest.MonkeyPatch) -> No
         Look(Content(LAYERS, encoder), GramStyle(LAYERS, Vgg("vgg16", "random")), TotalVariation())
     for styles, message in (
         ([], "there is no style"),
+        ([Style(image), Style(image[..., :8])], "the style 2 is 32×8; an encoder's poolings need 32 pixels a side"),
         ([Style(image, 0)], "style 1 has weight 0"),
         ([Style(image, mask=torch.ones(1, 1, 2, 2))], "the mask of style 1 is 2×2, the content 32×40"),
         ([Style(image, mask=torch.zeros(1, 1, 32, 40))], "the mask of style 1 is empty"),

@@ -1,4 +1,4 @@
-"""Images and styles from files, made into one picture by optimisation."""
+"""Images and styles from files, made into one picture, by optimisation or by a network that takes styles."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -118,7 +118,7 @@ def paint_in_codes(network: StyleNetwork, content: Tensor, styles: Sequence[Styl
         style.weight * mask / (total + 1e-6) * network.describe_style(style.image)
         for style, mask in zip(styles, masks, strict=True)
     )
-    covered = torch.stack(masks).sum(0).clamp(max=1)
+    covered = sum(masks[1:], start=masks[0]).clamp(max=1)
     painted = network(content, own + strength * covered * (mixed - own))
     if strength < 1:
         painted = painted + (1 - strength) * (content - network(content, own))

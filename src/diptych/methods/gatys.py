@@ -34,8 +34,8 @@ class Progress(NamedTuple):
 class Gatys:
     """The image with the content of one and the statistics of others, found by descent on its pixels.
 
-    `scales` are sides relative to the last: each begins with the result
-    of the one before, enlarged, and its share of the `steps` is larger the smaller it is.
+    `scales` are sides relative to the last: each begins with the result of the one before, enlarged, and its share of
+    the `steps` is larger the smaller it is.
     """
 
     look: Look
@@ -62,6 +62,13 @@ class Gatys:
     def run(self, content: Tensor, styles: Sequence[Style]) -> Iterator[Progress]:
         """Yield after every step on 1×3×H×W content in [-1, 1]; the last image is the result."""
         check_styles(content, styles)
+        for name, picture in (
+            ("content", content),
+            *((f"style {n}", style.image) for n, style in enumerate(styles, 1)),
+        ):
+            if min(picture.shape[-2:]) < _LEAST:
+                size = "×".join(map(str, picture.shape[-2:]))
+                raise UserError(f"the {name} is {size}; an encoder's poolings need {_LEAST} pixels a side")
         image, state, done = None, PixelState(), 0
         shares = _share(self.steps, self.scales)
         for scale, steps in zip(self.scales, shares, strict=True):
