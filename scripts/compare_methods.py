@@ -83,7 +83,7 @@ class Work:
     def run(self, name: str, seed: int, minutes: float) -> str:
         """Train a variant for its time, unless it has been; note what it took."""
         folder = self.out / f"{minutes:g}-minutes" / f"{name}-{seed}"
-        if not (folder / "finished").exists():
+        if not (folder / "run.json").exists():
             rate = self.measure_rate(name)
             memory = self.train(name, folder, round(minutes * 60 * rate), seed, "resume=auto")
             note = {"name": name, "seed": seed, "minutes": minutes, "batches per second": rate, "peak MiB": memory}
@@ -113,6 +113,8 @@ def train(options: argparse.Namespace, console: Console) -> None:
     """Measure the speed of each variant, then train each."""
     work = Work(read_variants(options.paired), options.out, max(1, (os.cpu_count() or 1) // options.jobs))
     names = options.only.split(",") if options.only else list(work.words)
+    if unknown := [name for name in names if name not in work.words]:
+        raise SystemExit(f"error: --only {unknown[0]}: must be one of {', '.join(work.words)} (some need --paired)")
     with ThreadPoolExecutor(options.jobs) as pool:
         for name, rate in zip(names, pool.map(work.measure_rate, names), strict=True):
             console.print(f"{name}: {rate:.2f} batches/s, {round(options.minutes * 60 * rate)} in the time")

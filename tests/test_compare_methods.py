@@ -59,7 +59,10 @@ def test_runs_of_equal_time_are_measured_and_drawn(tmp_path: Path, monkeypatch: 
     assert Image.open(out / "methods.png").size[1] == 3 * 18  # input, the variant, truth
 
 
-def test_nothing_to_measure_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mistakes_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["compare_methods.py", "measure", "--out", str(tmp_path)])
     with pytest.raises(SystemExit, match="holds no finished run"):
+        script.main()
+    monkeypatch.setattr(sys, "argv", ["compare_methods.py", "train", "--out", str(tmp_path), "--only", "pix2pix"])
+    with pytest.raises(SystemExit, match=r"--only pix2pix: must be one of .* \(some need --paired\)"):
         script.main()
