@@ -42,6 +42,7 @@ class AdaIN(Method):
         initialise(self.generator_ab.decoder, scheme, gain)
         held = self.generator_ab.encoder.state_dict().keys()
         self.generator_ab.encoder.load_state_dict({k: v for k, v in encoder.state_dict().items() if k in held})
+        self.generator_ab.train()  # VGG behaves alike, but Lightning warns of parts that do not train
         self.style = MomentStyle(dict.fromkeys(layers, 1.0), self.generator_ab.encoder)
         self.smoothness = TotalVariation()
 
