@@ -40,7 +40,7 @@ def take_luminance(content: Tensor, result: Tensor) -> Tensor:
     """Return the content's a and b with the result's L (CIELAB); what no screen shows is clipped."""
     from kornia.color import lab_to_rgb, rgb_to_lab
 
-    colours, light = (rgb_to_lab(to_unit(images).clamp(0, 1)) for images in (content, result))
+    colours, light = (rgb_to_lab(to_unit(images)) for images in (content, result))
     return lab_to_rgb(torch.cat([light[:, :1], colours[:, 1:]], dim=1)) * 2 - 1
 
 

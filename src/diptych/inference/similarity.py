@@ -85,6 +85,7 @@ def draw_matrices(similarity: Similarity) -> Image.Image:
     drawing, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=12)
     for number, kind in enumerate(KINDS):
         left, distances = number * (side + _EDGE), similarity.distances[kind]
+        shares = distances / distances.max().clamp_min(1e-30)
         drawing.text((left + 4, side + 3), kind, fill="black", font=font)
         for i, thumbnail in enumerate(similarity.thumbnails, 1):
             picture = to_image(thumbnail).resize((_CELL - 2, _CELL - 2))
@@ -92,7 +93,7 @@ def draw_matrices(similarity: Similarity) -> Image.Image:
             sheet.paste(picture, (left, i * _CELL))
         for i in range(count):
             for j in range(count):
-                share = float(distances[i, j] / distances.max().clamp_min(1e-30))
+                share = float(shares[i, j])
                 x, y = left + (j + 1) * _CELL, (i + 1) * _CELL
                 colour = tuple(round(low + (high - low) * share) for low, high in zip(_ALIKE, _UNLIKE, strict=True))
                 drawing.rectangle((x, y, x + _CELL - 3, y + _CELL - 3), fill=colour)

@@ -9,13 +9,14 @@ from typing import Any
 import torch
 from torch.nn.functional import mse_loss
 
-from diptych.errors import UserError
 from diptych.losses import MomentStyle, TotalVariation
 from diptych.losses.perceptual import count_positions
 from diptych.methods.game import RGB
 from diptych.methods.method import Method
 from diptych.methods.player import Images, Player, Terms
+from diptych.methods.unopposed import require_rgb
 from diptych.networks import AdaINGenerator, Network, Vgg, initialise
+from diptych.networks.adain_generator import LAST
 
 _MEMORY = 0.01  # how fast the usual style follows the styles that are seen
 
@@ -36,8 +37,7 @@ class AdaIN(Method):
         **base: Any,
     ) -> None:
         super().__init__(**base)
-        if dict(channels) != RGB:
-            raise UserError(f"VGG looks at RGB: A has {channels['a']} channels and B has {channels['b']}")
+        require_rgb(channels)
         self.generator_ab = AdaINGenerator(encoder=encoder.kind, preprocessing=encoder.preprocessing)
         initialise(self.generator_ab.decoder, scheme, gain)
         held = self.generator_ab.encoder.state_dict().keys()
@@ -75,12 +75,12 @@ class AdaIN(Method):
         """Equations 12 and 13: the exchanged features, and the style's statistics in every layer."""
         network, fake, positions = self.generator_ab, images["fake_b"], count_positions(images["real_b"])
         layers = tuple(self.style.layers)
-        found = network.encoder(fake, layers)
+        found = network.look(fake, layers)
         with torch.no_grad():
             lent = network.encoder(images["real_b"], layers)
         described = {name: self.style.describe(features, positions) for name, features in lent.items()}
         return {
-            "content": mse_loss(network.encode(fake), images["wanted"]),
+            "content": mse_loss(found[LAST], images["wanted"]),
             "style": self.style.compare(found, described, count_positions(fake)),
             "total_variation": self.smoothness(fake),
         }

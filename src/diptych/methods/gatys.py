@@ -99,8 +99,7 @@ def _share(steps: int, scales: Sequence[float]) -> list[int]:
 def _resize(image: Tensor, scale: float) -> Tensor:
     if scale == 1:
         return image
-    size = [max(_LEAST, round(side * scale)) for side in image.shape[-2:]]
-    return interpolate(image, size=size, mode="bicubic", antialias=True, align_corners=False).clamp(-1, 1)
+    return _bring(image, [max(_LEAST, round(side * scale)) for side in image.shape[-2:]])
 
 
 def _scale_style(style: Style, scale: float) -> Style:
@@ -110,5 +109,8 @@ def _scale_style(style: Style, scale: float) -> Style:
 
 def _fit(image: Tensor, content: Tensor) -> Tensor:
     """Bring an image to the content's size."""
-    size = content.shape[-2:]
-    return interpolate(image, size=size, mode="bicubic", antialias=True, align_corners=False).clamp(-1, 1)
+    return _bring(image, content.shape[-2:])
+
+
+def _bring(image: Tensor, size: Sequence[int]) -> Tensor:
+    return interpolate(image, size=list(size), mode="bicubic", antialias=True, align_corners=False).clamp(-1, 1)

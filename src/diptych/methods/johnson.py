@@ -6,12 +6,10 @@ Justin Johnson, Alexandre Alahi, Li Fei-Fei. ECCV 2016. https://arxiv.org/abs/16
 from collections.abc import Callable
 from typing import Any
 
-from diptych.errors import UserError
 from diptych.losses import Content, Perceptual, TotalVariation
-from diptych.methods.game import RGB
 from diptych.methods.objective import Look, Objective, Style
 from diptych.methods.player import Images, Terms
-from diptych.methods.unopposed import Unopposed
+from diptych.methods.unopposed import Unopposed, require_rgb
 from diptych.networks import Vgg
 
 
@@ -32,8 +30,7 @@ class Johnson(Unopposed):
         **settings: Any,
     ) -> None:
         super().__init__(*words, **settings)
-        if self.channels != RGB:
-            raise UserError(f"VGG looks at RGB: A has {self.channels['a']} channels and B has {self.channels['b']}")
+        require_rgb(self.channels)
         self.look = Look(content(encoder=encoder), style(encoder=encoder), smoothness)
 
     def generator_terms(self, images: Images) -> Terms:

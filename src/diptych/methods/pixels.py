@@ -46,7 +46,7 @@ def evaluate(objective: Objective, image: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _lbfgs(objective: Objective, image: Tensor, steps: int, state: PixelState) -> Steps:
-    loss, gradient = evaluate(objective, image)
+    _, gradient = evaluate(objective, image)
     # Torch's tolerances and first step are absolute: the loss is brought to a size at which they mean something.
     unit = _FIRST / gradient.abs().mean().clamp_min(1e-30)
     pixels = image.requires_grad_()

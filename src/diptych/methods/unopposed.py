@@ -4,10 +4,17 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from diptych.errors import UserError
 from diptych.methods.game import RGB
 from diptych.methods.method import Method
 from diptych.methods.player import Images, Player, Terms
 from diptych.networks import Network, apply, build_for, initialise
+
+
+def require_rgb(channels: Mapping[str, int]) -> None:
+    """Raise `UserError` unless VGG can look at the images of both domains."""
+    if dict(channels) != RGB:
+        raise UserError(f"VGG looks at RGB: A has {channels['a']} channels and B has {channels['b']}")
 
 
 class Unopposed(Method):

@@ -4,6 +4,8 @@ Arbitrary Style Transfer in Real-time with Adaptive Instance Normalization. Xun 
 https://arxiv.org/abs/1703.06868
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
@@ -14,7 +16,7 @@ from diptych.networks.style_network import StyleNetwork
 from diptych.networks.vgg import Kind, Preprocessing, Vgg
 from diptych.networks.winograd import Conv3x3
 
-_LAST = "relu4_1"
+LAST = "relu4_1"
 
 
 class AdaINGenerator(StyleNetwork):
@@ -36,7 +38,7 @@ class AdaINGenerator(StyleNetwork):
         preprocessing: Preprocessing = "torchvision",
     ) -> None:
         super().__init__()
-        self.encoder = Vgg(encoder, "random", rescale=False, preprocessing=preprocessing, last=_LAST)
+        self.encoder = Vgg(encoder, "random", rescale=False, preprocessing=preprocessing, last=LAST)
         widths = [layer.out_channels for layer in self.encoder.layers if isinstance(layer, Conv3x3)]
         self.decoder = _mirror(self.encoder, out_channels)
         self.remember(2 * widths[-1])
@@ -49,8 +51,12 @@ class AdaINGenerator(StyleNetwork):
 
     def encode(self, x: Tensor) -> Tensor:
         """Return the features in which statistics are exchanged."""
+        return self.look(x)[LAST]
+
+    def look(self, x: Tensor, layers: Sequence[str] = ()) -> dict[str, Tensor]:
+        """Return those features and the ones of other layers, by name, in one call."""
         padded = pad_to_multiple(x, self.stride, self.smallest)
-        return self.encoder(padded, (_LAST,))[_LAST]
+        return self.encoder(padded, (*layers, LAST))
 
     def exchange(self, features: Tensor, code: Tensor) -> Tensor:
         """Equation 8: σ(y) · (x - μ(x)) / σ(x) + μ(y)."""
