@@ -103,7 +103,7 @@ class Batches(LightningDataModule):
         random = torch.Generator().manual_seed(0)
         shape = (2, batch_size, 3, side, side)
         pairs = [torch.rand(shape, generator=random, dtype=torch.float64).to(dtype) * 2 - 1 for _ in range(steps)]
-        self.items = [{"a": a, "b": b} for a, b in pairs]
+        self.items = [{"a": a, "b": b, "index_b": torch.arange(batch_size)} for a, b in pairs]
         self.images_per_epoch = steps * batch_size
 
     def train_dataloader(self) -> DataLoader[dict[str, Tensor]]:

@@ -26,8 +26,10 @@ from diptych.losses import (
 from diptych.methods import (
     CUT,
     DCLGAN,
+    WCT,
     AdaIN,
     DistanceGAN,
+    Dumoulin,
     EncoderDecoder,
     GcGAN,
     Johnson,
@@ -42,10 +44,12 @@ from diptych.networks import PatchMapper, Vgg, build, find_landmarks
 
 GOLDEN = Path(__file__).parent / "data" / "golden"
 GENERATOR = {"network": "ResnetGenerator", "width": 4, "blocks": 2}
+CONDITIONAL = {"network": "ConditionalGenerator", "styles": 2, "width": 2}
 DISCRIMINATOR = {"network": "PatchDiscriminator", "width": 4, "layers": 2}
 CONTRAST = {"layers": (0, 4, 8, 11), "projector": {"width": 8, "patches": 6}}
 BOTH = {"adversarial_a": 1.0, "adversarial_b": 1.0}
 ONE = {"adversarial_b": 1.0}
+BOTH_STYLES = torch.tensor([0, 1])  # the numbers of a batch's images of B
 
 METHODS = {
     "cut": (CUT, {"adversarial_ab": 1.0, "contrastive_a": 0.5, "contrastive_b": 0.5, "identity_b": 1.0}, ONE, CONTRAST),
@@ -91,20 +95,29 @@ METHODS = {
     "distancegan": (DistanceGAN, {"adversarial_ab": 1.0, "distance": 0.5}, ONE, {}),
     "pix2pix": (Pix2Pix, {"adversarial_ab": 1.0, "reconstruction_b": 100.0}, ONE, {}),
     "adain": (AdaIN, {"content": 1.0, "style": 10.0, "total_variation": 0.1}, None, {"scheme": "kaiming", "gain": 1.0}),
-    "johnson": (Johnson, {"content": 1.0, "style": 10.0, "total_variation": 0.1}, None, {}),
+    "wct": (WCT, {"pixel": 1.0, "feature": 1.0}, None, {"scheme": "kaiming", "deepest": 3, "levels": 2}),
+    "johnson": (Johnson, {"content": 1.0, "style": 10.0, "total_variation": 0.1}, {}, {}),
+    "johnson_adversarial": (
+        Johnson,
+        {"content": 1.0, "style": 10.0, "total_variation": 0.1, "adversarial_ab": 0.5},
+        ONE,
+        {},
+    ),
+    "dumoulin": (Dumoulin, {"content": 1.0, "style": 10.0, "total_variation": 0.1}, {}, {}),
     "encoder_decoder": (EncoderDecoder, {"reconstruction_b": 1.0, "squared_b": 0.5}, None, {}),
 }
 
 
-def make(name: str, **changes: object) -> Method:
+def make(name: str, network: object = None, **changes: object) -> Method:
     """Return a method of a few thousand weights with the weights of seed 0."""
     kind, generator, discriminator, settings = METHODS[name]
+    network = network or (CONDITIONAL if kind is Dumoulin else GENERATOR)
     adam = functools.partial(torch.optim.Adam, lr=2e-4, betas=(0.5, 0.999))
     seed_everything(0, verbose=False)
     shared = {"schedule": Schedule(2, 2), "scheme": "xavier", "gain": 0.5, **settings, **changes}
-    if kind in (AdaIN, Johnson):
+    if kind in (AdaIN, WCT, Johnson, Dumoulin):
         shared |= {"encoder": Vgg("vgg16", "random")}
-    if kind is Johnson:
+    if kind in (Johnson, Dumoulin):
         shared |= {"smoothness": TotalVariation()}
         shared |= {"content": functools.partial(Content, {"relu2_1": 1.0})}
         shared |= {"style": functools.partial(GramStyle, {"relu1_1": 1.0, "relu2_1": 1.0})}
@@ -112,7 +125,7 @@ def make(name: str, **changes: object) -> Method:
         return kind(GENERATOR, weights={"generator": generator}, optimizer={"generator": adam}, **shared)
     weights = {"generator": generator, "discriminator": discriminator}
     optimizer = {"generator": adam, "discriminator": adam}
-    return kind(GENERATOR, DISCRIMINATOR, LeastSquares(), weights=weights, optimizer=optimizer, **shared)
+    return kind(network, DISCRIMINATOR, LeastSquares(), weights=weights, optimizer=optimizer, **shared)
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -135,11 +148,13 @@ def test_golden_three_steps(name: str) -> None:
 def test_every_parameter_of_a_player_gets_a_gradient_and_no_other(name: str) -> None:
     method = make_cyclegan() if name == "cyclegan" else make(name)
     frozen = {path for path, parameter in method.named_parameters() if not parameter.requires_grad}
-    assert all(name == "adain" and ".encoder." in path for path in frozen)
+    assert all(name in ("adain", "wct") and ".encoder." in path for path in frozen)
     for player in method.players():
         method.zero_grad()
         with method._only(player):
-            images = method.render({"a": torch.rand(2, 3, 16, 16), "b": torch.rand(2, 3, 16, 16)})
+            images = method.render(
+                {"a": torch.rand(2, 3, 16, 16), "b": torch.rand(2, 3, 16, 16), "index_b": BOTH_STYLES}
+            )
             method.weigh(player.name, player.terms(images)).backward()
         own = {id(parameter) for parameter in player.parameters()}
         for path, parameter in method.named_parameters():

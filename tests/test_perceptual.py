@@ -111,7 +111,7 @@ def test_perceptual_losses_pull_the_image_alone(kind: type, encoder: Vgg) -> Non
 def test_layers_have_the_names_of_the_paper_and_mean_activation_one(encoder: Vgg) -> None:
     assert encoder.names[:7] == ["conv1_1", "relu1_1", "conv1_2", "relu1_2", "pool1", "conv2_1", "relu2_1"]
     assert encoder.names[-2:] == ["relu5_3", "pool5"]
-    noise = module._make_noise(0)
+    noise = module.make_noise(0)
     deviation, mean = (torch.tensor(values).view(1, 3, 1, 1) for values in (module._DEVIATION, module._MEAN))
     found = encoder((noise * deviation + mean) * 2 - 1, [name for name in encoder.names if name.startswith("relu")])
     for name, feature in found.items():

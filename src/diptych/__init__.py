@@ -3,16 +3,16 @@
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["load_translator"]
+__all__ = ["load_encoder", "load_translator"]
 
 if TYPE_CHECKING:
-    from diptych.translator import load_translator
+    from diptych.translator import load_encoder, load_translator
 
 
 def __getattr__(name: str) -> Any:
     """Import torch only when something that needs it is asked for."""
-    if name == "load_translator":
-        from diptych.translator import load_translator
+    if name in __all__:
+        from diptych import translator
 
-        return load_translator
+        return getattr(translator, name)
     raise AttributeError(f"module 'diptych' has no attribute {name!r}")

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from diptych.errors import FileError, MachineError, UserError
 from diptych.images import Form
-from diptych.networks import Network, StyleNetwork, build
+from diptych.networks import Encoder, FeatureNetwork, Network, NetworkEncoder, StyleNetwork, Vgg, build
 from diptych.networks.original import recognise
 
 FORMAT = 1
@@ -104,13 +104,34 @@ def load_translator(path: str | Path, direction: str | None = None) -> Translato
     return _from_original(path, content)
 
 
-def _load_bundle(path: Path) -> Translator:
+class TranslatorEncoder(NetworkEncoder):
+    """The layers of a trained translator's network, from its file."""
+
+    def __init__(self, path: str | Path, direction: str | None = None) -> None:
+        network = load_translator(path, direction).network
+        if not isinstance(network, FeatureNetwork):
+            raise UserError(f"{path}: a {type(network).__name__} has no features to look with; a ResnetGenerator has")
+        super().__init__(network)
+
+
+def load_encoder(weights: str = "imagenet", **settings: Any) -> Encoder:
+    """Return what losses look with: a VGG by the words of `Vgg`, to which `settings` go, or a translator's layers."""
+    path = Path(weights)
+    if path.suffix == ".ckpt" or (path.suffix == ".safetensors" and path.is_file() and _read_header(path)):
+        return TranslatorEncoder(path)
+    return Vgg(weights=weights, **settings)
+
+
+def _read_header(path: Path) -> str | None:
     try:
         with safetensors.safe_open(path, framework="pt") as file:
-            text = (file.metadata() or {}).get(_HEADER)
-        tensors = load_file(path)
+            return (file.metadata() or {}).get(_HEADER)
     except (OSError, safetensors.SafetensorError) as error:
         raise FileError(f"{path}: not a whole safetensors file ({error})") from None
+
+
+def _load_bundle(path: Path) -> Translator:
+    text = _read_header(path)
     if text is None:
         raise FileError(f"{path}: not a translator: its header says nothing of a network")
     try:
@@ -121,7 +142,7 @@ def _load_bundle(path: Path) -> Translator:
         raise FileError(f"{path}: not a translator: its header is damaged") from None
     if version != FORMAT:
         raise FileError(f"{path}: bundle format {version}, this version reads {FORMAT}: upgrade diptych")
-    return _assemble(path, network, arguments, tensors, notes)
+    return _assemble(path, network, arguments, load_file(path), notes)
 
 
 def _load_tensors(path: Path) -> dict[str, Any]:

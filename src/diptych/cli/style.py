@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from diptych.inference import Job, StyleFile
     from diptych.methods.gatys import Gatys
 
-_ENCODER_HELP = "imagenet, random, or a file with weights of VGG-19 (default imagenet)"
+_ENCODER_HELP = "imagenet, own (small, comes along), random, a file with VGG's weights, or a translator's file"
 
 
 def add_style_commands(commands: Any) -> None:
@@ -103,12 +103,12 @@ def _similarity(options: argparse.Namespace) -> int:
     from rich.table import Column, Table
 
     from diptych.inference import compare_styles, list_sources
-    from diptych.networks import Vgg
+    from diptych.translator import load_encoder
 
     paths = [path for item in options.input for path in list_sources(item)]
     if len(paths) < 2:
         raise UserError("similarity compares at least two images")
-    found = compare_styles(paths, Vgg("vgg19", options.encoder), options.size)
+    found = compare_styles(paths, load_encoder(options.encoder), options.size)
     found.save(options.out)
     table = Table(*(Column(name, overflow="fold") for name in ("image", "most alike")), *found.distances)
     for number, nearest in enumerate(found.find_nearest()):

@@ -47,6 +47,7 @@ class UnpairedImages(Dataset[Item]):
         return {
             "a": self.a.preparation.vary(self.a.load(index_a, notes), random),
             "b": self.b.preparation.vary(self.b.load(index_b, notes), other),
+            "index_b": index_b,
             "notes": notes,
         }
 
@@ -62,8 +63,9 @@ class UnpairedImages(Dataset[Item]):
 
 
 def collate(items: Sequence[Item]) -> Item:
-    """Stack the images of a batch and gather its notes."""
+    """Stack the images of a batch, number those of B, and gather its notes."""
     batch: Item = {domain: _stack([item[domain] for item in items]) for domain in "ab"}
+    batch["index_b"] = torch.tensor([item["index_b"] for item in items])
     notes = [item["notes"] for item in items]
     return batch | {
         "skipped": [line for note in notes for line in note.skipped],

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from diptych.errors import UserError
 from diptych.images import to_unit
+from diptych.networks.symmetric import raise_power
 
 Colours = Literal["result", "luminance", "transfer"]
 
@@ -50,8 +51,8 @@ def transfer_colours(style: Tensor, content: Tensor) -> Tensor:
     The linear map of least change, Σc^½ (Σc^½ Σs Σc^½)^-½ Σc^½, of 1×3×h×w and 1×3×H×W; clipped to [-1, 1].
     """
     (mean, own), (wanted, target) = (_measure_colours(image) for image in (style, content))
-    root = _raise(target, 0.5)
-    matrix = root @ _raise(root @ own @ root, -0.5) @ root
+    root = raise_power(target, 0.5)
+    matrix = root @ raise_power(root @ own @ root, -0.5) @ root
     pixels = matrix @ (style.double().flatten(2)[0] - mean) + wanted
     return pixels.view(style.shape).to(style.dtype).clamp(-1, 1)
 
@@ -61,9 +62,3 @@ def _measure_colours(image: Tensor) -> tuple[Tensor, Tensor]:
     return pixels.mean(1, keepdim=True), torch.cov(pixels) + 1e-6 * torch.eye(
         3, dtype=torch.float64, device=image.device
     )
-
-
-def _raise(matrix: Tensor, power: float) -> Tensor:
-    """Return a power of a symmetric positive matrix."""
-    values, vectors = torch.linalg.eigh(matrix)
-    return (vectors * values.clamp_min(1e-12) ** power) @ vectors.T

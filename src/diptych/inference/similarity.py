@@ -15,7 +15,7 @@ from diptych.data.text_files import write_text
 from diptych.images import load_image, normalise, to_image, write_image
 from diptych.losses import GramStyle
 from diptych.losses.perceptual import measure_moments
-from diptych.networks import Vgg
+from diptych.networks import Encoder
 
 KINDS = ("euclidean", "cosine", "gram")
 _CELL, _EDGE = 72, 8  # pixels
@@ -53,7 +53,7 @@ class Similarity:
         write_image(draw_matrices(self), out / "similarity.png")
 
 
-def compare_styles(paths: Sequence[Path], encoder: Vgg, size: int = 256) -> Similarity:
+def compare_styles(paths: Sequence[Path], encoder: Encoder, size: int = 256) -> Similarity:
     """Return how alike the styles of at least two images are, each looked at with its shorter side of `size` pixels."""
     loss = GramStyle(None, encoder)
     layers, weights = tuple(loss.layers), list(loss.layers.values())

@@ -17,7 +17,8 @@ from diptych.losses import Content, GramStyle, Perceptual, TotalVariation
 from diptych.methods.gatys import Gatys, Progress
 from diptych.methods.objective import Look, Style, check_styles
 from diptych.networks import StyleNetwork, Vgg
-from diptych.translator import Translator
+from diptych.networks.style_network import spread
+from diptych.translator import Translator, load_encoder
 
 Recipe = Literal["plain", "classic"]
 CLASSIC_LAYERS = {f"conv{block}_1": 0.2 for block in range(1, 6)}
@@ -44,19 +45,21 @@ class StyleFile:
 
 
 def make_gatys(recipe: Recipe, encoder: str, content: str | None = None, **settings: object) -> Gatys:
-    """Return the optimisation that a recipe describes, with an encoder by `imagenet`, `random` or a file.
+    """Return the optimisation that a recipe describes, with an encoder by the words of `load_encoder`.
 
     `classic` is that of most tutorials: content at conv5_2 weighted 0.025, style shared by five layers, total variation
     1e-4, sums on pixels from 0 to 255. `plain` works with means on an encoder of mean activation one.
     """
     if recipe == "classic":
-        vgg = Vgg("vgg19", encoder, rescale=False, preprocessing="caffe")
+        vgg = load_encoder(encoder, rescale=False, preprocessing="caffe")
+        if not isinstance(vgg, Vgg) or vgg.kind == "small":
+            raise UserError(f"--encoder {encoder}: the classic recipe is made for VGG-19; --recipe plain takes any")
         style: Perceptual = GramStyle(CLASSIC_LAYERS, vgg, "gatys")
         look = Look(Content({content or "conv5_2": 1.0}, vgg, "gatys"), style, TotalVariation(2.5, total=True))
         weights = {"content": 0.025, "style": 1.0, "total_variation": 1e-4}
     elif recipe == "plain":
-        vgg = Vgg("vgg19", encoder)
-        look = Look(Content({content or "relu4_2": 1.0}, vgg), GramStyle(None, vgg), TotalVariation())
+        vgg = load_encoder(encoder)
+        look = Look(Content({content: 1.0} if content else None, vgg), GramStyle(None, vgg), TotalVariation())
         weights = {"content": 1.0, "style": 10.0, "total_variation": 0.1}
     else:
         raise UserError(f"--recipe {recipe}: must be one of plain, classic")
@@ -108,20 +111,23 @@ def paint_in_codes(network: StyleNetwork, content: Tensor, styles: Sequence[Styl
     """Paint 1×3×H×W content in several styles by their weights and masks, in [-1, 1].
 
     Where masks leave a place to no style it stays as it is. Below full strength codes are mixed with the content's own,
-    and what the network loses of an image by itself is put back in proportion, so that strength 0 is the content.
+    and what the network loses of an image by itself is put back in proportion, so that strength 0 is the content; where
+    no code leaves images as they are, the images are mixed.
     """
-    own = network.describe_own(content)
     sides = [-(-side // network.stride) for side in content.shape[-2:]]
     masks = [_find_share(style.mask, (sides[0], sides[1])).to(content) for style in styles]
     total = sum(style.weight * mask for style, mask in zip(styles, masks, strict=True))
-    mixed = sum(
-        style.weight * mask / (total + 1e-6) * network.describe_style(style.image)
-        for style, mask in zip(styles, masks, strict=True)
-    )
-    covered = sum(masks[1:], start=masks[0]).clamp(max=1)
-    painted = network(content, own + strength * covered * (mixed - own))
-    if strength < 1:
-        painted = painted + (1 - strength) * (content - network(content, own))
+    shares = [style.weight * mask / (total + 1e-6) for style, mask in zip(styles, masks, strict=True)]
+    amount = strength * sum(masks[1:], start=masks[0]).clamp(max=1)
+    codes, own = [network.describe_style(style.image) for style in styles], network.describe_own(content)
+    if own is None:
+        rest = 1 - sum(shares[1:], start=shares[0])  # something must be painted everywhere, if only to be covered
+        painted = network.paint(content, [*codes, network.usual], [*shares, rest])
+        painted = content.lerp(painted, spread(amount, content))
+    else:
+        painted = network.paint(content, [own, *codes], [1 - amount, *(amount * share for share in shares)])
+        if strength < 1:
+            painted = painted + (1 - strength) * (content - network(content, own))
     return painted.clamp(-1, 1)
 
 

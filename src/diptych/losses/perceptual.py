@@ -14,18 +14,22 @@ from torch.hub import get_dir
 from torch.nn.functional import interpolate
 
 from diptych.errors import MachineError, UserError, name_reason
-from diptych.networks import Vgg
+from diptych.networks import Encoder, Vgg
 
 GramScale = Literal["gatys", "positions", "channels", "pixels", "johnson"]
-STYLE_LAYERS = {f"relu{block}_1": 0.2 for block in range(1, 6)}
+Layers = Mapping[str, float]
 
 
 class Perceptual(ABC):
     """A sum over the encoder's layers, each with its weight, of distances between what features are described by."""
 
-    def __init__(self, layers: Mapping[str, float], encoder: Vgg | None = None) -> None:
-        self.layers = dict(layers)
+    def __init__(self, layers: Layers | None = None, encoder: Encoder | None = None) -> None:
         self.encoder = encoder or Vgg()
+        self.layers = dict(layers or self.choose_layers())
+
+    def choose_layers(self) -> Layers:
+        """Return the layers that are looked at where nobody says which: the encoder's for style, weighted alike."""
+        return dict.fromkeys(self.encoder.style_layers, 1 / len(self.encoder.style_layers))
 
     def __call__(self, image: Tensor, reference: Tensor) -> Tensor:
         """Return the loss, averaged over the batch."""
@@ -64,14 +68,17 @@ class Content(Perceptual):
 
     def __init__(
         self,
-        layers: Mapping[str, float] | None = None,
-        encoder: Vgg | None = None,
+        layers: Layers | None = None,
+        encoder: Encoder | None = None,
         scale: Literal["mean", "gatys"] = "mean",
     ) -> None:
         if scale not in ("mean", "gatys"):
             raise UserError(f"Content.scale = {scale} must be one of mean, gatys")
-        super().__init__(layers or {"relu4_2": 1.0}, encoder)
+        super().__init__(layers, encoder)
         self.scale = scale
+
+    def choose_layers(self) -> Layers:
+        return {self.encoder.content_layer: 1.0}
 
     def describe(self, features: Tensor, positions: int, guide: Tensor | None = None) -> Tensor:
         return features
@@ -95,13 +102,13 @@ class GramStyle(Perceptual):
 
     def __init__(
         self,
-        layers: Mapping[str, float] | None = None,
-        encoder: Vgg | None = None,
+        layers: Layers | None = None,
+        encoder: Encoder | None = None,
         scale: GramScale = "positions",
     ) -> None:
         if scale not in get_args(GramScale):
             raise UserError(f"GramStyle.scale = {scale} must be one of {', '.join(get_args(GramScale))}")
-        super().__init__(layers or STYLE_LAYERS, encoder)
+        super().__init__(layers, encoder)
         self.scale = scale
 
     def describe(self, features: Tensor, positions: int, guide: Tensor | None = None) -> Tensor:
@@ -119,9 +126,6 @@ class GramStyle(Perceptual):
 class MomentStyle(Perceptual):
     """Mean and deviation of every channel (Huang and Belongie 2017, equation 13)."""
 
-    def __init__(self, layers: Mapping[str, float] | None = None, encoder: Vgg | None = None) -> None:
-        super().__init__(layers or STYLE_LAYERS, encoder)
-
     def describe(self, features: Tensor, positions: int, guide: Tensor | None = None) -> Tensor:
         return torch.stack(measure_moments(features, guide), dim=1)
 
@@ -135,12 +139,10 @@ class SlicedStyle(Perceptual):
     Features are projected on `directions` random lines, drawn anew in each call, and sorted.
     """
 
-    def __init__(
-        self, layers: Mapping[str, float] | None = None, encoder: Vgg | None = None, directions: int = 64
-    ) -> None:
+    def __init__(self, layers: Layers | None = None, encoder: Encoder | None = None, directions: int = 64) -> None:
         if directions < 1:
             raise UserError(f"SlicedStyle.directions = {directions} must be at least 1")
-        super().__init__(layers or STYLE_LAYERS, encoder)
+        super().__init__(layers, encoder)
         self.directions = directions
 
     def describe(self, features: Tensor, positions: int, guide: Tensor | None = None) -> Tensor:

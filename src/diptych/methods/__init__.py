@@ -5,6 +5,7 @@ from diptych.methods.cut import CUT
 from diptych.methods.cyclegan import CycleGAN
 from diptych.methods.dclgan import DCLGAN
 from diptych.methods.distancegan import DistanceGAN
+from diptych.methods.dumoulin import Dumoulin
 from diptych.methods.encoder_decoder import EncoderDecoder
 from diptych.methods.gcgan import GcGAN
 from diptych.methods.johnson import Johnson
@@ -13,13 +14,16 @@ from diptych.methods.pix2pix import Pix2Pix
 from diptych.methods.player import Extra, Images, Player, Terms
 from diptych.methods.schedule import Schedule
 from diptych.methods.simdcl import SimDCL
+from diptych.methods.wct import WCT
 
 __all__ = [
     "CUT",
     "DCLGAN",
+    "WCT",
     "AdaIN",
     "CycleGAN",
     "DistanceGAN",
+    "Dumoulin",
     "EncoderDecoder",
     "Extra",
     "GcGAN",

@@ -3,6 +3,8 @@
 from diptych.networks.adain_generator import AdaINGenerator
 from diptych.networks.allocation import keep_freed_memory
 from diptych.networks.calls import apply, sees_images_alone
+from diptych.networks.conditional_generator import ConditionalGenerator
+from diptych.networks.encoder import Encoder, NetworkEncoder
 from diptych.networks.features import FeatureNetwork, describe_features, find_landmarks, look
 from diptych.networks.initialisation import initialise
 from diptych.networks.patch_discriminator import PatchDiscriminator
@@ -15,13 +17,17 @@ from diptych.networks.several_discriminators import MixedDiscriminator, Multisca
 from diptych.networks.style_network import StyleNetwork
 from diptych.networks.unet_generator import UnetGenerator
 from diptych.networks.vgg import Vgg
+from diptych.networks.wct_generator import WCTGenerator
 
 __all__ = [
     "AdaINGenerator",
+    "ConditionalGenerator",
+    "Encoder",
     "FeatureNetwork",
     "MixedDiscriminator",
     "MultiscaleDiscriminator",
     "Network",
+    "NetworkEncoder",
     "PatchDiscriminator",
     "PatchMapper",
     "PatchProjector",
@@ -30,6 +36,7 @@ __all__ = [
     "StyleNetwork",
     "UnetGenerator",
     "Vgg",
+    "WCTGenerator",
     "apply",
     "build",
     "build_for",

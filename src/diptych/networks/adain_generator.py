@@ -7,14 +7,13 @@ https://arxiv.org/abs/1703.06868
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
-from torch.nn.functional import interpolate
+from torch import Tensor
 
-from diptych.networks.layers import ReflectionPad, pad_to_multiple
+from diptych.networks.layers import pad_to_multiple
+from diptych.networks.mirror import mirror
 from diptych.networks.registry import Channels
-from diptych.networks.style_network import StyleNetwork
+from diptych.networks.style_network import StyleNetwork, spread
 from diptych.networks.vgg import Kind, Preprocessing, Vgg
-from diptych.networks.winograd import Conv3x3
 
 LAST = "relu4_1"
 
@@ -39,9 +38,8 @@ class AdaINGenerator(StyleNetwork):
     ) -> None:
         super().__init__()
         self.encoder = Vgg(encoder, "random", rescale=False, preprocessing=preprocessing, last=LAST)
-        widths = [layer.out_channels for layer in self.encoder.layers if isinstance(layer, Conv3x3)]
-        self.decoder = _mirror(self.encoder, out_channels)
-        self.remember(2 * widths[-1])
+        self.decoder = mirror(self.encoder.layers, out_channels)
+        self.remember(2 * self.encoder.count_channels(LAST))
 
     def forward(self, x: Tensor, code: Tensor | None = None) -> Tensor:
         """Map N×3×H×W to N×3×H×W for any H and W; the decoder is linear at its end, so values may pass ±1."""
@@ -61,9 +59,7 @@ class AdaINGenerator(StyleNetwork):
     def exchange(self, features: Tensor, code: Tensor) -> Tensor:
         """Equation 8: σ(y) · (x - μ(x)) / σ(x) + μ(y)."""
         mean, deviation = _measure(features).chunk(2, dim=1)
-        if min(code.shape[-2:]) > 1:
-            code = interpolate(code, size=features.shape[-2:], mode="bilinear", antialias=True, align_corners=False)
-        wanted_mean, wanted_deviation = code.chunk(2, dim=1)
+        wanted_mean, wanted_deviation = spread(code, features).chunk(2, dim=1)
         return wanted_deviation * (features - mean) / deviation + wanted_mean
 
     def describe_style(self, style: Tensor) -> Tensor:
@@ -78,15 +74,3 @@ def _measure(features: Tensor) -> Tensor:
     mean = features.mean((2, 3), keepdim=True)
     deviation = (features.var((2, 3), unbiased=False, keepdim=True) + 1e-5).sqrt()
     return torch.cat([mean, deviation], dim=1)
-
-
-def _mirror(encoder: Vgg, out_channels: int) -> nn.Sequential:
-    """Return the encoder backwards: padded by reflection, doublings for poolings, linear at the end."""
-    layers: list[nn.Module] = []
-    for layer in reversed(encoder.layers):
-        if isinstance(layer, Conv3x3):
-            outer = out_channels if layer.in_channels == 3 else layer.in_channels
-            layers += [ReflectionPad(1), Conv3x3(layer.out_channels, outer), nn.ReLU()]
-        elif not isinstance(layer, nn.ReLU):
-            layers.append(nn.Upsample(scale_factor=2))
-    return nn.Sequential(*layers[:-1])

@@ -1,11 +1,15 @@
 """Networks that are told in which style to paint."""
 
 from abc import abstractmethod
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from diptych.networks.registry import Network
+
+_MEMORY = 0.01  # how fast the usual style follows the styles that are seen
 
 
 class StyleNetwork(Network, registered=False):
@@ -21,14 +25,31 @@ class StyleNetwork(Network, registered=False):
         """Make room for the usual code."""
         self.register_buffer("usual", torch.zeros(1, size, 1, 1))
 
+    @torch.no_grad()
+    def follow(self, code: Tensor, first: bool) -> None:
+        """Let the usual code follow an N×K×1×1 one, or begin there."""
+        self.usual.lerp_(code.mean(0, keepdim=True), 1.0 if first else _MEMORY)
+
     @abstractmethod
     def describe_style(self, style: Tensor) -> Tensor:
         """Return the N×K×1×1 code of N×C×h×w style images."""
 
-    @abstractmethod
-    def describe_own(self, x: Tensor) -> Tensor:
-        """Return the code with which images stay as they are, but for what the network loses of any."""
+    def describe_own(self, x: Tensor) -> Tensor | None:
+        """Return the code with which images stay as they are, but for what the network loses of any; None: no such."""
+        return None
 
     @abstractmethod
     def forward(self, x: Tensor, code: Tensor | None = None) -> Tensor:
         """Paint N×C×H×W images in the code's style, or in the usual one."""
+
+    def paint(self, x: Tensor, codes: Sequence[Tensor], shares: Sequence[Tensor]) -> Tensor:
+        """Paint in several N×K×1×1 codes; their shares, N×1×1×1 or N×1×h×w, add up to one everywhere."""
+        total: Tensor = sum(code * share for code, share in zip(codes, shares, strict=True))  # type: ignore[assignment]
+        return self(x, total)
+
+
+def spread(code: Tensor, like: Tensor) -> Tensor:
+    """Bring what differs from place to place, N×K×h×w, to the size of features; N×K×1×1 is left as it is."""
+    if tuple(code.shape[-2:]) in ((1, 1), tuple(like.shape[-2:])):
+        return code
+    return interpolate(code, size=like.shape[-2:], mode="bilinear", antialias=True, align_corners=False)

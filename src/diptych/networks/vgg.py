@@ -4,11 +4,11 @@ Very Deep Convolutional Networks for Large-Scale Image Recognition. Simonyan, Zi
 https://arxiv.org/abs/1409.1556
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -16,30 +16,35 @@ from torch.hub import get_dir, load_state_dict_from_url
 from torch.utils.checkpoint import checkpoint
 
 from diptych.errors import DataError, MachineError, UserError, name_reason
+from diptych.networks.encoder import Encoder, Reduce, make_noise
 from diptych.networks.winograd import Conv3x3
 
-Kind = Literal["vgg16", "vgg19"]
+Kind = Literal["vgg16", "vgg19", "small"]
 Preprocessing = Literal["torchvision", "caffe"]
 
-_KINDS = {"vgg16": "D", "vgg19": "E"}  # torchvision's letters
+OWN = Path(__file__).with_name("small_encoder.safetensors")  # made by scripts/train_encoder.py
+_LETTERS = {"vgg16": "D", "vgg19": "E"}  # torchvision's
+_SMALL: list[int | str] = [16, 16, "M", 32, 32, "M", 64, 64, 64, "M", 128, 128, 128, "M", 128]
+_CONVOLUTIONS: dict[int, Kind] = {13: "vgg16", 16: "vgg19", 11: "small"}
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, RGB in [0, 1]
 _CAFFE_MEAN = (103.939, 116.779, 123.68)  # of ImageNet, BGR in [0, 255]
 
-Reduce = Callable[[str, Tensor], Tensor]
 
+class Vgg(Encoder):
+    """The convolutions of VGG-16 or VGG-19, or of a `small` one: a quarter of the channels, up to `relu5_1`.
 
-class Vgg(nn.Module):
-    """The convolutions of VGG-16 or VGG-19; takes N×3×H×W in [-1, 1] and gives features by their layers' names.
-
-    `weights`: `imagenet` (torchvision's, kept in torch's cache), a file with such a state dict, or `random`, drawn from
-    `seed`. With `rescale` each layer's mean activation is one (Gatys et al. 2016, section 2). Layers are `conv1_1`,
-    `relu1_1`, … `pool5`. `preprocessing` is what the weights were trained with: `torchvision`, or `caffe` (0 to 255,
-    BGR, the mean subtracted) for files converted from the original release. With `recompute` a block's activations are
-    computed again in the backward instead of kept. Layers behind `last` are left out.
+    `weights`: `imagenet` (torchvision's, kept in torch's cache), `own` (a small one trained on emoji, comes with this
+    package), a file with a state dict as torchvision's, or `random`, drawn from `seed`. What is in a file decides
+    about `kind`. With `rescale` each layer's mean activation is one (Gatys et al. 2016, section 2). Layers are
+    `conv1_1`, `relu1_1`, … `pool5`. `preprocessing` is what the weights were trained with: `torchvision`, or `caffe` (0
+    to 255, BGR, the mean subtracted) for files converted from the original release. With `recompute` a block's
+    activations are computed again in the backward instead of kept. Layers behind `last` are left out.
     """
 
     kind: Kind
     preprocessing: Preprocessing
+    content_layer = "relu4_2"
+    style_layers = tuple(f"relu{block}_1" for block in range(1, 6))
 
     def __init__(
         self,
@@ -54,32 +59,34 @@ class Vgg(nn.Module):
     ) -> None:
         super().__init__()
         choices = {
-            "kind": (kind, tuple(_KINDS)),
+            "kind": (kind, get_args(Kind)),
             "pooling": (pooling, ("max", "average")),
             "preprocessing": (preprocessing, ("torchvision", "caffe")),
         }
         for name, (value, known) in choices.items():
             if value not in known:
                 raise UserError(f"encoder {name} {value!r} is not one of {', '.join(known)}")
-        self.kind, self.preprocessing, self.recompute = kind, preprocessing, recompute
+        state = None if weights == "random" else _obtain(kind, weights)
+        self.kind = kind if state is None else _recognise(state, kind)
+        self.preprocessing, self.recompute = preprocessing, recompute
         from torchvision.models.vgg import cfgs, make_layers  # late: whoever needs no VGG need not wait for it
 
-        self.names, layers = _name(make_layers(cfgs[_KINDS[kind]], batch_norm=False), pooling)
+        plan = _SMALL if self.kind == "small" else cfgs[_LETTERS[self.kind]]
+        self.names, layers = _name(make_layers(plan, batch_norm=False), pooling)
         if last is not None:
-            self.names = self.names[: self._find(last) + 1]
+            self.names = self.names[: self.find(last) + 1]
         self.layers = nn.ModuleList(layers[: len(self.names)])
-        if weights == "random":
+        if state is None:
             self._draw(seed)
         else:
-            self._load(_fetch(kind) if weights == "imagenet" else _read(Path(weights)), weights)
+            self._load(state, weights)
         if rescale:
             self._rescale(seed)
         self.requires_grad_(False).eval()
 
     def forward(self, images: Tensor, wanted: Sequence[str], reduce: Reduce | None = None) -> dict[str, Tensor]:
-        """Return the named features, N×C×h×w, or what `reduce` makes of each; nothing behind the last is computed."""
         x, found = self._normalise(images), dict[str, Tensor]()
-        for block in self._split(max(map(self._find, wanted))):
+        for block in self._split(max(map(self.find, wanted))):
             names = [name for name in self.names[block] if name in wanted]
             run = partial(self._run, block, wanted, reduce)
             again = self.recompute and torch.is_grad_enabled()
@@ -87,10 +94,14 @@ class Vgg(nn.Module):
             found |= zip(names, features, strict=True)
         return found
 
-    def _find(self, name: str) -> int:
-        if name not in self.names:
-            raise UserError(f"VGG has no layer {name!r}; there are {', '.join(self.names)}")
-        return self.names.index(name)
+    def count_channels(self, name: str) -> int:
+        """Return the channels of a layer's features."""
+        return [layer.out_channels for layer in self.layers[: self.find(name) + 1] if isinstance(layer, Conv3x3)][-1]
+
+    def take(self, other: "Vgg") -> None:
+        """Take over the weights of another of the same kind, which may have more layers."""
+        held = self.state_dict().keys()
+        self.load_state_dict({name: tensor for name, tensor in other.state_dict().items() if name in held})
 
     def _normalise(self, images: Tensor) -> Tensor:
         if self.preprocessing == "caffe":
@@ -142,7 +153,7 @@ class Vgg(nn.Module):
     @torch.no_grad()
     def _rescale(self, seed: int) -> None:
         """Divide each convolution by the mean of its activations on images of noise at every scale."""
-        x = _make_noise(seed) * (1 if self.preprocessing == "torchvision" else 255 * _DEVIATION[0])
+        x = make_noise(seed) * (1 if self.preprocessing == "torchvision" else 255 * _DEVIATION[0])
         for layer, after in zip(self.layers, [*self.layers[1:], None], strict=True):
             y = layer(x)
             if isinstance(layer, Conv3x3) and isinstance(after, nn.ReLU):
@@ -174,15 +185,15 @@ def _name(features: nn.Sequential, pooling: str) -> tuple[list[str], list[nn.Mod
     return names, layers
 
 
-def _make_noise(seed: int) -> Tensor:
-    """Return two images whose every octave varies alike, normalised as the network takes them."""
-    random = torch.Generator().manual_seed(seed)
-    octaves = [
-        nn.functional.interpolate(torch.randn(2, 3, side, side, generator=random), size=(64, 64), mode="bilinear")
-        for side in (2, 4, 8, 16, 32, 64)
-    ]
-    total = torch.stack(octaves).sum(0)
-    return total / total.std()
+def _obtain(kind: Kind, weights: str) -> dict[str, Tensor]:
+    if weights == "imagenet" and kind == "small":
+        raise UserError("there are no ImageNet weights of the small VGG; set weights to own, random or a file")
+    return _fetch(kind) if weights == "imagenet" else _read(OWN if weights == "own" else Path(weights))
+
+
+def _recognise(state: dict[str, Tensor], kind: Kind) -> Kind:
+    """Return which VGG a state dict is of, or the one expected where its convolutions are too many or too few."""
+    return _CONVOLUTIONS.get(sum(tensor.ndim == 4 for tensor in state.values()), kind)
 
 
 def _fetch(kind: str) -> dict[str, Tensor]:

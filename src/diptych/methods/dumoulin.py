@@ -1,0 +1,44 @@
+"""A Learned Representation for Artistic Style.
+
+Vincent Dumoulin, Jonathon Shlens, Manjunath Kudlur. ICLR 2017. https://arxiv.org/abs/1610.07629
+"""
+
+from typing import Any
+
+from diptych.data import UnpairedData
+from diptych.errors import UserError
+from diptych.images import load_image, normalise
+from diptych.methods.johnson import Johnson
+from diptych.methods.player import Images
+from diptych.networks import ConditionalGenerator
+
+
+class Dumoulin(Johnson):
+    """Johnson's losses, and one network for all images of domain B, each a style of its own; styles can be mixed."""
+
+    generator_ab: ConditionalGenerator
+
+    def __init__(self, *words: Any, **settings: Any) -> None:
+        super().__init__(*words, **settings)
+        if not isinstance(self.generator_ab, ConditionalGenerator):
+            raise UserError(
+                f"Dumoulin's network takes styles by number: generator=conditional, not {type(self.generator_ab).__name__}"
+            )
+
+    def on_fit_start(self) -> None:
+        """Learn how many styles there are, and what they look like."""
+        super().on_fit_start()
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        if not isinstance(data, UnpairedData):
+            return
+        paths = data.train_paths["b"]
+        room, count = len(self.generator_ab.thumbnails), len(paths)
+        if room != count:
+            raise UserError(f"generator.styles = {room}, but B has {count} images: generator.styles={count}")
+        for number, path in enumerate(paths):
+            image = normalise(load_image(path).to_tensor()[None])
+            self.generator_ab.keep_thumbnail(number, image.to(self.generator_ab.thumbnails))
+
+    def render(self, batch: Images) -> Images:
+        code = self.generator_ab.encode_numbers(batch["index_b"])
+        return {"real_a": batch["a"], "real_b": batch["b"], "fake_b": self.generator_ab(batch["a"], code)}

@@ -1,0 +1,50 @@
+"""Universal Style Transfer via Feature Transforms.
+
+Yijun Li, Chen Fang, Jimei Yang, Zhaowen Wang, Xin Lu, Ming-Hsuan Yang. NeurIPS 2017. https://arxiv.org/abs/1705.08086
+"""
+
+from typing import Any
+
+import torch
+from torch.nn.functional import mse_loss
+
+from diptych.methods.decoding import Decoding
+from diptych.methods.player import Images, Terms
+from diptych.networks import Vgg, WCTGenerator
+
+
+class WCT(Decoding):
+    """Decoders learn to draw images of both domains from their features; styles are met after training only."""
+
+    generator_ab: WCTGenerator
+
+    def __init__(
+        self, generator: object = None, *, encoder: Vgg, deepest: int = 4, levels: int = 4, **settings: Any
+    ) -> None:
+        super().__init__(WCTGenerator, encoder, {"deepest": deepest, "levels": levels}, **settings)
+
+    def render(self, batch: Images) -> Images:
+        network, images = self.generator_ab, {"real_a": batch["a"], "real_b": batch["b"]}
+        for domain in "ab":
+            with torch.no_grad():
+                padded = network.pad(batch[domain])
+                features = network.encoder(padded, network.names)
+            images[f"padded_{domain}"] = padded
+            for name, decoder in network.decoder.items():
+                images[f"drawn_{domain}_{name}"] = decoder(features[name])
+                images[f"features_{domain}_{name}"] = features[name]
+        if self.training:
+            with torch.no_grad():
+                network.follow(network.describe_style(batch["b"]), first=self.iteration == 0)
+        return images
+
+    def generator_terms(self, images: Images) -> Terms:
+        """Section 3.1: drawings are like the images, and so are their features; the mean over domains and decoders."""
+        pixels, features = [], []
+        for domain in "ab":
+            for name in self.generator_ab.names:
+                drawn = images[f"drawn_{domain}_{name}"]
+                pixels.append(mse_loss(drawn, images[f"padded_{domain}"]))
+                again = self.generator_ab.encoder(drawn, (name,))[name]
+                features.append(mse_loss(again, images[f"features_{domain}_{name}"]))
+        return {"pixel": torch.stack(pixels).mean(), "feature": torch.stack(features).mean()}
