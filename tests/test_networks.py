@@ -7,10 +7,11 @@ import torch
 from torch import nn
 
 from diptych.errors import UserError
-from diptych.networks import build, build_for, initialise, names
+from diptych.networks import build, build_for, find_landmarks, initialise, names
 from diptych.networks.layers import BlurDown, BlurUp, ReflectionPad, make_norm, reflect_indices
 
 GENERATORS = [
+    {"network": "ResnetGenerator", "width": 2, "blocks": 0},
     {"network": "ResnetGenerator", "width": 2, "blocks": 1},
     {"network": "ResnetGenerator", "width": 2, "blocks": 1, "upsampling": "resize"},
     {"network": "ResnetGenerator", "width": 2, "blocks": 1, "upsampling": "antialias", "downsampling": "antialias"},
@@ -121,6 +122,19 @@ def test_deterministic_padding_is_the_same_padding() -> None:
     torch.testing.assert_close(one, other)
 
 
+def test_a_generator_without_blocks_is_a_plain_encoder_and_decoder() -> None:
+    plain, residual = (build("ResnetGenerator", width=2, blocks=blocks) for blocks in (0, 1))
+    layers = [layer for index, layer in enumerate(residual.model) if index != residual.depth - 1]
+    assert [type(layer) for layer in plain.model] == [type(layer) for layer in layers]
+    assert plain.depth == residual.depth - 1
+    assert find_landmarks(plain) == [0, 4, 7, 9]
+    images = torch.rand(1, 3, 16, 12)
+    features = plain.features(images, [4, 9])
+    torch.testing.assert_close(plain.model[10:](features[1]), plain(images))
+    with pytest.raises(UserError, match=r"ResnetGenerator\.blocks = -1: must lie between 0 and 64"):
+        build("ResnetGenerator", blocks=-1)
+
+
 @pytest.mark.parametrize("scheme", ["normal", "xavier", "kaiming", "orthogonal"])
 def test_initialisation(scheme: str) -> None:
     layer = nn.Conv2d(64, 64, 3)
@@ -220,10 +234,10 @@ def test_the_layout_changes_nothing_but_rounding(network: str) -> None:
         torch.testing.assert_close(one.grad, other.grad, msg=lambda text, name=name: f"{name}: {text}")
 
 
-@pytest.mark.parametrize("dropout", [False, True])
-def test_recomputing_changes_nothing_and_keeps_less(dropout: bool) -> None:
+@pytest.mark.parametrize(("blocks", "dropout", "share"), [(6, False, 0.6), (6, True, 0.6), (0, False, 0.9)])
+def test_recomputing_changes_nothing_and_keeps_less(blocks: int, dropout: bool, share: float) -> None:
     torch.manual_seed(0)
-    plain = build("ResnetGenerator", width=4, blocks=6, dropout=dropout)
+    plain = build("ResnetGenerator", width=4, blocks=blocks, dropout=dropout)
     thrifty = copy.deepcopy(plain)
     thrifty.recomputes = True
     images = torch.rand(1, 3, 32, 32)
@@ -242,4 +256,4 @@ def test_recomputing_changes_nothing_and_keeps_less(dropout: bool) -> None:
         gradients.append([parameter.grad for parameter in network.parameters()])
     assert torch.equal(*results)
     assert all(torch.equal(one, other) for one, other in zip(*gradients, strict=True))
-    assert kept[1] < 0.6 * kept[0]
+    assert kept[1] < share * kept[0]

@@ -40,6 +40,7 @@ SWITCHES = [
     "+method.extras.style.loss.layers={relu1_1:1,relu2_1:0.5} +method.weights.generator.style=1 "
     "+method.extras.style.loss.encoder={_target_:diptych.networks.Vgg,kind:vgg16,weights:random}",
     "discriminator=multiscale callbacks.alarms.every=1",
+    "method=encoder_decoder data.paired=true generator.blocks=0 recompute=true",
     "method.schedule.shape=cosine data.batch_size=2 data.flip=false data.workers=1 data.cache=false",
 ]
 NEEDS = {  # what a method does not do without

@@ -6,7 +6,7 @@ and so that a layer's number means what papers such as CUT mean by it.
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +23,7 @@ from diptych.networks.layers import (
     pad_to_multiple,
     uses_bias,
 )
-from diptych.networks.registry import Channels, Depth, Norm, Width
+from diptych.networks.registry import Channels, Norm, Range, Width
 from diptych.networks.winograd import Conv3x3
 
 _HALVINGS = 2
@@ -47,7 +47,8 @@ class ResnetGenerator(FeatureNetwork):
     """Two halvings, `blocks` residual blocks, two doublings; tanh output of the input's size.
 
     A `residual` generator's tanh is the change that is made to the input, so that it starts as a copy. In a `separable`
-    one the trunk's convolutions are depthwise, then pointwise: an eighth of its weights and multiplications.
+    one the trunk's convolutions are depthwise, then pointwise: an eighth of its weights and multiplications. Without
+    blocks it is a plain convolutional encoder–decoder.
     """
 
     translates = True
@@ -59,7 +60,7 @@ class ResnetGenerator(FeatureNetwork):
         in_channels: Channels = 3,
         out_channels: Channels = 3,
         width: Width = 64,
-        blocks: Depth = 9,
+        blocks: Annotated[int, Range(0, 64)] = 9,
         norm: Norm = "instance",
         dropout: bool = False,
         upsampling: Literal["transposed", "resize", "antialias"] = "transposed",
@@ -76,7 +77,8 @@ class ResnetGenerator(FeatureNetwork):
         ]
         for level in range(_HALVINGS):
             layers += _halve(width * 2**level, norm, downsampling)
-        layers += [ResnetBlock(width * self.stride, norm, dropout, separable) for _ in range(blocks)]
+        self._trunk = range(len(layers), len(layers) + blocks)
+        layers += [ResnetBlock(width * self.stride, norm, dropout, separable) for _ in self._trunk]
         for level in reversed(range(_HALVINGS)):
             layers += _double(width * 2**level, norm, upsampling)
         layers += [ReflectionPad(3), nn.Conv2d(width, out_channels, 7), nn.Tanh()]
@@ -97,17 +99,17 @@ class ResnetGenerator(FeatureNetwork):
 
     @property
     def depth(self) -> int:
-        return self._trunk()[-1] + 1
+        return self._trunk.stop
 
     @property
     def landmarks(self) -> list[int]:
-        """The padded image, both halvings, the first block and the middle one (0, 4, 8, 12, 16 in CUT's network)."""
-        trunk = self._trunk()
-        halvings = [index for index in range(2, trunk[0]) if isinstance(self.model[index], nn.Conv2d)]
-        return sorted({0, *halvings, trunk[0], trunk[len(trunk) // 2]})
+        """The padded image, both halvings, the first block and the middle one (0, 4, 8, 12, 16 in CUT's network).
 
-    def _trunk(self) -> list[int]:
-        return [index for index, layer in enumerate(self.model) if isinstance(layer, ResnetBlock)]
+        Without blocks, what the halvings end in.
+        """
+        trunk = self._trunk or range(self.depth - 1, self.depth)
+        halvings = [index for index in range(2, self._trunk.start) if isinstance(self.model[index], nn.Conv2d)]
+        return sorted({0, *halvings, trunk[0], trunk[len(trunk) // 2]})
 
     def features(self, x: Tensor, layers: Sequence[int]) -> list[Tensor]:
         """Return outputs of modules of the published `Sequential`, by their numbers there."""
@@ -128,8 +130,7 @@ class ResnetGenerator(FeatureNetwork):
 
     def _stages(self) -> list[nn.Sequential]:
         """Return what comes before the trunk, each of its blocks, and what comes after."""
-        trunk = self._trunk()
-        edges = [0, *trunk, trunk[-1] + 1, len(self.model)]
+        edges = [0, *self._trunk, self._trunk.stop, len(self.model)]
         return [self.model[start:end] for start, end in pairwise(edges)]
 
 
