@@ -41,6 +41,7 @@ SWITCHES = [
     "+method.extras.style.loss.encoder={_target_:diptych.networks.Vgg,kind:vgg16,weights:random}",
     "discriminator=multiscale callbacks.alarms.every=1",
     "method=encoder_decoder data.paired=true generator.blocks=0 recompute=true",
+    "method=adain method.encoder.weights=random method.encoder.rescale=true method.encoder.kind=vgg16 precision=bf16",
     "method.schedule.shape=cosine data.batch_size=2 data.flip=false data.workers=1 data.cache=false",
 ]
 NEEDS = {  # what a method does not do without

@@ -17,7 +17,7 @@ from diptych.losses import Content, GramStyle, Perceptual, TotalVariation
 from diptych.methods.gatys import Gatys, Progress
 from diptych.methods.objective import Look, Style, check_styles
 from diptych.networks import StyleNetwork, Vgg
-from diptych.networks.style_network import spread
+from diptych.networks.statistics import fit_code
 from diptych.translator import Translator, load_encoder
 
 Recipe = Literal["plain", "classic"]
@@ -123,7 +123,7 @@ def paint_in_codes(network: StyleNetwork, content: Tensor, styles: Sequence[Styl
     if own is None:
         rest = 1 - sum(shares[1:], start=shares[0])  # something must be painted everywhere, if only to be covered
         painted = network.paint(content, [*codes, network.usual], [*shares, rest])
-        painted = content.lerp(painted, spread(amount, content))
+        painted = content.lerp(painted, fit_code(amount, content))
     else:
         painted = network.paint(content, [own, *codes], [1 - amount, *(amount * share for share in shares)])
         if strength < 1:

@@ -40,7 +40,7 @@ class AdaIN(Decoding):
             code = network.describe_style(style)
             wanted = network.exchange(network.encode(real), code)
             if self.training:
-                network.follow(code, first=self.iteration == 0)
+                network.follow(code, first=not self.iteration)
         height, width = real.shape[-2:]
         return {
             "real_a": real,

@@ -6,13 +6,13 @@ https://arxiv.org/abs/1703.06868
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from diptych.networks.layers import pad_to_multiple
 from diptych.networks.mirror import mirror
 from diptych.networks.registry import Channels
-from diptych.networks.style_network import StyleNetwork, spread
+from diptych.networks.statistics import exchange_statistics, measure_statistics
+from diptych.networks.style_network import StyleNetwork
 from diptych.networks.vgg import Kind, Preprocessing, Vgg
 
 LAST = "relu4_1"
@@ -57,20 +57,13 @@ class AdaINGenerator(StyleNetwork):
         return self.encoder(padded, (*layers, LAST))
 
     def exchange(self, features: Tensor, code: Tensor) -> Tensor:
-        """Equation 8: σ(y) · (x - μ(x)) / σ(x) + μ(y)."""
-        mean, deviation = _measure(features).chunk(2, dim=1)
-        wanted_mean, wanted_deviation = spread(code, features).chunk(2, dim=1)
-        return wanted_deviation * (features - mean) / deviation + wanted_mean
+        """Equation 8, for a code of one place or of several."""
+        return exchange_statistics(features, code)
 
     def describe_style(self, style: Tensor) -> Tensor:
-        return _measure(self.encode(style))
+        return measure_statistics(self.encode(style))
 
     def describe_own(self, x: Tensor) -> Tensor:
         return self.describe_style(x)
 
 
-def _measure(features: Tensor) -> Tensor:
-    """Return N×2C×1×1: means, then deviations, over positions."""
-    mean = features.mean((2, 3), keepdim=True)
-    deviation = (features.var((2, 3), unbiased=False, keepdim=True) + 1e-5).sqrt()
-    return torch.cat([mean, deviation], dim=1)

@@ -13,7 +13,8 @@ from torch.nn.functional import adaptive_avg_pool2d, interpolate
 from diptych.errors import UserError
 from diptych.networks.layers import InstanceNorm, ReflectionPad, pad_to_multiple
 from diptych.networks.registry import Channels, Depth, Range, Width
-from diptych.networks.style_network import StyleNetwork, spread
+from diptych.networks.statistics import fit_code
+from diptych.networks.style_network import StyleNetwork
 
 Styles = Annotated[int, Range(1, 1024)]
 _SIDE = 8  # of the thumbnails by which learnt styles are known again
@@ -31,7 +32,7 @@ class ConditionalNorm(nn.Module):
 
     def forward(self, x: Tensor, code: Tensor) -> Tensor:
         scale, shift = (torch.einsum("nshw,sc->nchw", code, table) for table in (self.scales, self.shifts))
-        return self.norm(x) * spread(scale, x) + spread(shift, x)
+        return self.norm(x) * fit_code(scale, x) + fit_code(shift, x)
 
 
 class ConditionalConv(nn.Module):

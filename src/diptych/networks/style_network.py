@@ -5,11 +5,10 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
 
 from diptych.networks.registry import Network
 
-_MEMORY = 0.01  # how fast the usual style follows the styles that are seen
+_MEMORY = 0.01  # how fast the usual code follows the codes that are seen
 
 
 class StyleNetwork(Network, registered=False):
@@ -26,9 +25,9 @@ class StyleNetwork(Network, registered=False):
         self.register_buffer("usual", torch.zeros(1, size, 1, 1))
 
     @torch.no_grad()
-    def follow(self, code: Tensor, first: bool) -> None:
-        """Let the usual code follow an N×K×1×1 one, or begin there."""
-        self.usual.lerp_(code.mean(0, keepdim=True), 1.0 if first else _MEMORY)
+    def follow(self, codes: Tensor, first: bool) -> None:
+        """Let the usual code follow N×K×1×1 codes of styles; the first ones are taken as they are."""
+        self.usual.lerp_(codes.to(self.usual).mean(0, keepdim=True), 1.0 if first else _MEMORY)
 
     @abstractmethod
     def describe_style(self, style: Tensor) -> Tensor:
@@ -46,10 +45,3 @@ class StyleNetwork(Network, registered=False):
         """Paint in several N×K×1×1 codes; their shares, N×1×1×1 or N×1×h×w, add up to one everywhere."""
         total: Tensor = sum(code * share for code, share in zip(codes, shares, strict=True))  # type: ignore[assignment]
         return self(x, total)
-
-
-def spread(code: Tensor, like: Tensor) -> Tensor:
-    """Bring what differs from place to place, N×K×h×w, to the size of features; N×K×1×1 is left as it is."""
-    if tuple(code.shape[-2:]) in ((1, 1), tuple(like.shape[-2:])):
-        return code
-    return interpolate(code, size=like.shape[-2:], mode="bilinear", antialias=True, align_corners=False)

@@ -14,7 +14,8 @@ from diptych.errors import UserError
 from diptych.networks.layers import pad_to_multiple
 from diptych.networks.mirror import mirror
 from diptych.networks.registry import Channels, Range
-from diptych.networks.style_network import StyleNetwork, spread
+from diptych.networks.statistics import fit_code
+from diptych.networks.style_network import StyleNetwork
 from diptych.networks.symmetric import raise_power
 from diptych.networks.vgg import Kind, Preprocessing, Vgg
 
@@ -67,7 +68,7 @@ class WCTGenerator(StyleNetwork):
             features = self.encoder(image, (name,))[name]
             white = whiten(features)
             coloured = [
-                spread(share, features) * colour(white, *part[level]) for part, share in zip(parts, shares, strict=True)
+                fit_code(share, features) * colour(white, *part[level]) for part, share in zip(parts, shares, strict=True)
             ]
             image = decoder(torch.stack(coloured).sum(0))
         return image[..., :height, :width]
