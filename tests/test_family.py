@@ -9,7 +9,7 @@ import pytest
 import torch
 from conftest import Batches, make_cyclegan, make_trainer
 from pytorch_lightning import seed_everything
-from torch.nn.functional import conv2d, l1_loss
+from torch.nn.functional import conv2d
 
 from diptych.errors import UserError
 from diptych.losses import (
@@ -38,7 +38,6 @@ from diptych.methods import (
     Schedule,
     SimDCL,
 )
-from diptych.methods.distancegan import RunningScale, measure_distances
 from diptych.methods.gcgan import GEOMETRIES
 from diptych.networks import PatchMapper, Vgg, build, find_landmarks
 
@@ -238,20 +237,6 @@ def test_geometric_changes_have_inverses_and_a_consistent_generator_no_loss(geom
     assert method.generator_terms(images)["geometry"] == 0
     with pytest.raises(UserError, match=r"method\.geometry = shear must be one of rotation, flip"):
         make("gcgan", geometry="shear")
-
-
-def test_distances_are_those_of_the_paper() -> None:
-    images = torch.rand(3, 2, 4, 6)
-    expected = [l1_loss(images[i], images[j]) for i, j in ((0, 1), (0, 2), (1, 2))]
-    torch.testing.assert_close(measure_distances(images), torch.stack(expected))
-    halves = l1_loss(images[:1, ..., :3], images[:1, ..., 3:])
-    torch.testing.assert_close(measure_distances(images[:1]), halves.reshape(1))
-    scale = RunningScale(decay=0.0)
-    scale.observe(torch.tensor([1.0, 3.0]))
-    torch.testing.assert_close(scale.standardise(torch.tensor([1.0, 4.0])), torch.tensor([-1.0, 2.0]))
-    other = RunningScale()
-    other.load_state_dict(scale.state_dict())
-    torch.testing.assert_close(other.standardise(torch.tensor([1.0])), torch.tensor([-1.0]))
 
 
 def test_johnsons_terms_are_the_losses_of_the_rendered_images() -> None:

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import WEIGHTS, Batches, make_cyclegan, make_trainer
+from torch.nn.functional import l1_loss
 
 from diptych.errors import UserError
 from diptych.losses import R1, GradientPenalty, Hinge, LowResolution, Wasserstein
 from diptych.methods import Extra, Schedule
+from diptych.methods.distancegan import RunningScale, measure_distances
 from diptych.methods.history_pool import HistoryPool
 from diptych.networks import apply, sees_images_alone
 
@@ -175,3 +177,17 @@ def test_pool_of_size_zero_is_off() -> None:
     result = HistoryPool(0).exchange(fakes)
     assert torch.equal(result, fakes)
     assert not result.requires_grad
+
+
+def test_distances_are_those_of_the_paper() -> None:
+    images = torch.rand(3, 2, 4, 6)
+    expected = [l1_loss(images[i], images[j]) for i, j in ((0, 1), (0, 2), (1, 2))]
+    torch.testing.assert_close(measure_distances(images), torch.stack(expected))
+    halves = l1_loss(images[:1, ..., :3], images[:1, ..., 3:])
+    torch.testing.assert_close(measure_distances(images[:1]), halves.reshape(1))
+    scale = RunningScale(decay=0.0)
+    scale.observe(torch.tensor([1.0, 3.0]))
+    torch.testing.assert_close(scale.standardise(torch.tensor([1.0, 4.0])), torch.tensor([-1.0, 2.0]))
+    other = RunningScale()
+    other.load_state_dict(scale.state_dict())
+    torch.testing.assert_close(other.standardise(torch.tensor([1.0])), torch.tensor([-1.0]))
