@@ -31,6 +31,7 @@ from diptych.methods import (
     DistanceGAN,
     Dumoulin,
     EncoderDecoder,
+    Fusion,
     GcGAN,
     Johnson,
     Method,
@@ -49,6 +50,12 @@ CONTRAST = {"layers": (0, 4, 8, 11), "projector": {"width": 8, "patches": 6}}
 BOTH = {"adversarial_a": 1.0, "adversarial_b": 1.0}
 ONE = {"adversarial_b": 1.0}
 BOTH_STYLES = torch.tensor([0, 1])  # the numbers of a batch's images of B
+PAINTING = {"content": 1.0, "style": 10.0, "total_variation": 0.1}
+FUSION = {
+    "decoder": PAINTING,
+    "content_autoencoder": {"reconstruction_a": 1.0, "squared_a": 0.5},
+    "style_autoencoder": {"reconstruction_b": 1.0, "squared_b": 0.5},
+}
 
 METHODS = {
     "cut": (CUT, {"adversarial_ab": 1.0, "contrastive_a": 0.5, "contrastive_b": 0.5, "identity_b": 1.0}, ONE, CONTRAST),
@@ -93,16 +100,13 @@ METHODS = {
     ),
     "distancegan": (DistanceGAN, {"adversarial_ab": 1.0, "distance": 0.5}, ONE, {}),
     "pix2pix": (Pix2Pix, {"adversarial_ab": 1.0, "reconstruction_b": 100.0}, ONE, {}),
-    "adain": (AdaIN, {"content": 1.0, "style": 10.0, "total_variation": 0.1}, None, {"scheme": "kaiming", "gain": 1.0}),
+    "adain": (AdaIN, PAINTING, None, {"scheme": "kaiming", "gain": 1.0}),
     "wct": (WCT, {"pixel": 1.0, "feature": 1.0}, None, {"scheme": "kaiming", "deepest": 3, "levels": 2}),
-    "johnson": (Johnson, {"content": 1.0, "style": 10.0, "total_variation": 0.1}, {}, {}),
-    "johnson_adversarial": (
-        Johnson,
-        {"content": 1.0, "style": 10.0, "total_variation": 0.1, "adversarial_ab": 0.5},
-        ONE,
-        {},
-    ),
-    "dumoulin": (Dumoulin, {"content": 1.0, "style": 10.0, "total_variation": 0.1}, {}, {}),
+    "fusion": (Fusion, FUSION, None, {"width": 4}),
+    "fusion_concatenate": (Fusion, FUSION, None, {"width": 4, "fusion": "concatenate"}),
+    "johnson": (Johnson, PAINTING, {}, {}),
+    "johnson_adversarial": (Johnson, {**PAINTING, "adversarial_ab": 0.5}, ONE, {}),
+    "dumoulin": (Dumoulin, PAINTING, {}, {}),
     "encoder_decoder": (EncoderDecoder, {"reconstruction_b": 1.0, "squared_b": 0.5}, None, {}),
 }
 
@@ -114,14 +118,15 @@ def make(name: str, network: object = None, **changes: object) -> Method:
     adam = functools.partial(torch.optim.Adam, lr=2e-4, betas=(0.5, 0.999))
     seed_everything(0, verbose=False)
     shared = {"schedule": Schedule(2, 2), "scheme": "xavier", "gain": 0.5, **settings, **changes}
-    if kind in (AdaIN, WCT, Johnson, Dumoulin):
+    if kind in (AdaIN, WCT, Fusion, Johnson, Dumoulin):
         shared |= {"encoder": Vgg("vgg16", "random")}
-    if kind in (Johnson, Dumoulin):
+    if kind in (Fusion, Johnson, Dumoulin):
         shared |= {"smoothness": TotalVariation()}
         shared |= {"content": functools.partial(Content, {"relu2_1": 1.0})}
         shared |= {"style": functools.partial(GramStyle, {"relu1_1": 1.0, "relu2_1": 1.0})}
     if discriminator is None:
-        return kind(GENERATOR, weights={"generator": generator}, optimizer={"generator": adam}, **shared)
+        weights = generator if kind is Fusion else {"generator": generator}
+        return kind(GENERATOR, weights=weights, optimizer=dict.fromkeys(weights, adam), **shared)
     weights = {"generator": generator, "discriminator": discriminator}
     optimizer = {"generator": adam, "discriminator": adam}
     return kind(network, DISCRIMINATOR, LeastSquares(), weights=weights, optimizer=optimizer, **shared)

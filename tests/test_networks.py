@@ -19,6 +19,9 @@ GENERATORS = [
     {"network": "ResnetGenerator", "width": 2, "blocks": 1, "norm": "none", "spectral_norm": True},
     {"network": "ResnetGenerator", "width": 2, "blocks": 1, "residual": True},
     {"network": "ResnetGenerator", "width": 2, "blocks": 1, "separable": True},
+    {"network": "FusionGenerator", "width": 2},
+    {"network": "FusionGenerator", "width": 2, "fusion": "concatenate"},
+    {"network": "FusionGenerator", "width": 2, "fusion": "weighted", "share": 0.8},
     {"network": "UnetGenerator", "width": 2, "depth": 3},
     {"network": "UnetGenerator", "width": 2, "depth": 5, "norm": "batch", "dropout": True},
 ]

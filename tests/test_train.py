@@ -41,6 +41,8 @@ SWITCHES = [
     "+method.extras.style.loss.encoder={_target_:diptych.networks.Vgg,kind:vgg16,weights:random}",
     "discriminator=multiscale callbacks.alarms.every=1",
     "method=encoder_decoder data.paired=true generator.blocks=0 recompute=true",
+    "method=fusion method.encoder.weights=random method.encoder.kind=vgg16 method.width=4 method.fusion=concatenate "
+    "method.encoder.rescale=true precision=bf16 accumulate=2 data.batch_size=2",
     "method=adain method.encoder.weights=random method.encoder.rescale=true method.encoder.kind=vgg16 precision=bf16",
     "method.schedule.shape=cosine data.batch_size=2 data.flip=false data.workers=1 data.cache=false",
 ]
@@ -48,6 +50,7 @@ NEEDS = {  # what a method does not do without
     "method=pix2pix": ["data.paired=true"],
     "method=encoder_decoder": ["data.paired=true"],
     "method=adain": ["method.encoder.weights=random", "method.encoder.rescale=true", "method.encoder.kind=vgg16"],
+    "method=fusion": ["method.encoder.weights=random", "method.encoder.rescale=true", "method.width=4"],
     "method=johnson": ["method.encoder.weights=random", "method.encoder.rescale=true"],
 }
 
@@ -101,7 +104,7 @@ def check_run_folder(run_dir: Path, iterations: int = 2) -> None:
     assert (run_dir / "samples" / f"{iterations:07d}.png").is_file()
     rows = read_rows(run_dir)
     assert [int(float(row["iteration"])) for row in rows] == list(range(1, iterations + 1))
-    terms = [name for name in rows[0] if name.startswith("generator/")]
+    terms = [name for name in rows[0] if re.match("(generator|decoder|[a-z]+_autoencoder)/", name)]
     assert terms
     assert all(float(row[term]) != 0 for row in rows for term in terms)
     assert all(float(row[term]) > 0 for row in rows for term in terms if "adversarial" not in term)

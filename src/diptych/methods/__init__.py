@@ -7,6 +7,7 @@ from diptych.methods.dclgan import DCLGAN
 from diptych.methods.distancegan import DistanceGAN
 from diptych.methods.dumoulin import Dumoulin
 from diptych.methods.encoder_decoder import EncoderDecoder
+from diptych.methods.fusion import Fusion
 from diptych.methods.gcgan import GcGAN
 from diptych.methods.johnson import Johnson
 from diptych.methods.method import Method
@@ -26,6 +27,7 @@ __all__ = [
     "Dumoulin",
     "EncoderDecoder",
     "Extra",
+    "Fusion",
     "GcGAN",
     "Images",
     "Johnson",

@@ -21,9 +21,8 @@ class Dumoulin(Johnson):
     def __init__(self, *words: Any, **settings: Any) -> None:
         super().__init__(*words, **settings)
         if not isinstance(self.generator_ab, ConditionalGenerator):
-            raise UserError(
-                f"Dumoulin's network takes styles by number: generator=conditional, not {type(self.generator_ab).__name__}"
-            )
+            kind = type(self.generator_ab).__name__
+            raise UserError(f"Dumoulin takes a ConditionalGenerator (generator=conditional), not {kind}")
 
     def on_fit_start(self) -> None:
         """Learn how many styles there are, and what they look like."""

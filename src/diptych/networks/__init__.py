@@ -6,6 +6,7 @@ from diptych.networks.calls import apply, sees_images_alone
 from diptych.networks.conditional_generator import ConditionalGenerator
 from diptych.networks.encoder import Encoder, NetworkEncoder
 from diptych.networks.features import FeatureNetwork, describe_features, find_landmarks, look
+from diptych.networks.fusion_generator import FusionGenerator
 from diptych.networks.initialisation import initialise
 from diptych.networks.patch_discriminator import PatchDiscriminator
 from diptych.networks.patch_mapper import PatchMapper
@@ -24,6 +25,7 @@ __all__ = [
     "ConditionalGenerator",
     "Encoder",
     "FeatureNetwork",
+    "FusionGenerator",
     "MixedDiscriminator",
     "MultiscaleDiscriminator",
     "Network",

@@ -65,5 +65,3 @@ class AdaINGenerator(StyleNetwork):
 
     def describe_own(self, x: Tensor) -> Tensor:
         return self.describe_style(x)
-
-

@@ -63,14 +63,12 @@ class WCTGenerator(StyleNetwork):
         """Mix features of all codes by their shares at every level: a map of whole covariances would be too large."""
         height, width = x.shape[-2:]
         image = self.pad(x)
-        parts = [self._split(code) for code in codes]
+        pairs = [(self._split(code), share) for code, share in zip(codes, shares, strict=True)]
         for level, (name, decoder) in enumerate(self.decoder.items()):
             features = self.encoder(image, (name,))[name]
             white = whiten(features)
-            coloured = [
-                fit_code(share, features) * colour(white, *part[level]) for part, share in zip(parts, shares, strict=True)
-            ]
-            image = decoder(torch.stack(coloured).sum(0))
+            mixed = [fit_code(share, features) * colour(white, *part[level]) for part, share in pairs]
+            image = decoder(torch.stack(mixed).sum(0))
         return image[..., :height, :width]
 
     def pad(self, x: Tensor) -> Tensor:

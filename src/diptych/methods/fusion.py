@@ -1,0 +1,94 @@
+"""Fusion of autoencoders: features that learn to tell an image, painted anew in the style of another.
+
+Content encoder, style encoder, mixer and decoder are the parts of A Unified Framework for Generalizable Style Transfer:
+Style and Content Separation. Yexun Zhang, Ya Zhang, Wenbin Cai. 2018. https://arxiv.org/abs/1806.05173
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from diptych.losses import Content, Perceptual, TotalVariation
+from diptych.methods.game import RGB
+from diptych.methods.method import Method
+from diptych.methods.objective import Look, Objective, Style
+from diptych.methods.player import Images, Player, Terms
+from diptych.methods.unopposed import require_rgb
+from diptych.networks import Encoder, FusionGenerator, Network, build, initialise
+from diptych.networks.fusion_generator import FusionDecoder
+from diptych.networks.statistics import measure_statistics
+
+
+class Fusion(Method):
+    """Two autoencoders, of A's images and of B's, and a decoder that paints the one's features in the other's code.
+
+    Unlike in the paper the encoders learn by reconstruction alone, and all three learn at the same time: there is no
+    phase in which only the autoencoders do. `width`, `fusion` and `share` are the network's; `content` and `style` are
+    made with the encoder that is given.
+    """
+
+    def __init__(
+        self,
+        generator: Mapping[str, Any] | None = None,
+        *,
+        encoder: Encoder,
+        content: Callable[..., Content],
+        style: Callable[..., Perceptual],
+        smoothness: TotalVariation,
+        width: int = 32,
+        fusion: str = "adain",
+        share: float = 0.5,
+        discriminator: Mapping[str, Any] | None = None,
+        scheme: str = "kaiming",
+        gain: float = 1.0,
+        channels: Mapping[str, int] = RGB,
+        **base: Any,
+    ) -> None:
+        super().__init__(**base)
+        require_rgb(channels)
+        network = build("FusionGenerator", width=width, fusion=fusion, share=share)
+        assert isinstance(network, FusionGenerator)
+        self.generator_ab = network
+        self.decoder_a, self.decoder_b = (FusionDecoder(channels[domain], width) for domain in "ab")
+        for part in (self.generator_ab, self.decoder_a, self.decoder_b):
+            initialise(part, scheme, gain)
+        self.look = Look(content(encoder=encoder), style(encoder=encoder), smoothness)
+
+    @property
+    def translators(self) -> dict[str, Network]:
+        return {"ab": self.generator_ab}
+
+    def trains_translators(self, player: Player) -> bool:
+        return True
+
+    def render(self, batch: Images) -> Images:
+        network, real_a, real_b = self.generator_ab, batch["a"], batch["b"]
+        content, style = network.content_encoder(real_a), network.style_encoder(real_b)
+        code = measure_statistics(style.detach())  # the encoders are not the decoder's to change
+        if self.training:
+            network.follow(code, first=not self.iteration)
+        drawn = {
+            "reconstructed_a": self.decoder_a(content, real_a),
+            "reconstructed_b": self.decoder_b(style, real_b),
+            "fake_b": network.decoder(network.fuse(content.detach(), code), real_a),
+        }
+        return {"real_a": real_a, "real_b": real_b} | {name: image.to(real_a) for name, image in drawn.items()}
+
+    def players(self) -> Sequence[Player]:
+        """The decoder moves first: where memory is short the batch is rendered again, with encoders that have not."""
+        network = self.generator_ab
+        return (
+            Player("decoder", (network.mix, network.decoder), self.decoder_terms),
+            Player("content_autoencoder", (network.content_encoder, self.decoder_a), partial(_compare, "a")),
+            Player("style_autoencoder", (network.style_encoder, self.decoder_b), partial(_compare, "b")),
+        )
+
+    def decoder_terms(self, images: Images) -> Terms:
+        """Content of A's image, style of B's, total variation: as Johnson et al. 2016 have it, a style for each."""
+        return Objective(self.look, images["real_a"], [Style(images["real_b"])])(images["fake_b"])
+
+
+def _compare(domain: str, images: Images) -> Terms:
+    """Return both distances of a domain's images to their reconstructions; a weight of 0 turns one off."""
+    difference = images[f"reconstructed_{domain}"] - images[f"real_{domain}"]
+    return {f"reconstruction_{domain}": difference.abs().mean(), f"squared_{domain}": difference.square().mean()}
