@@ -13,6 +13,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 from diptych.errors import UserError
 from diptych.images import PICTURE, Picture, draw_grid, load_image, normalise
 from diptych.inference.controls import Controls, transfer_colours
+from diptych.inference.masks import load_mask, to_share
 from diptych.losses import Content, GramStyle, Perceptual, TotalVariation
 from diptych.methods.gatys import Gatys, Progress
 from diptych.methods.objective import Look, Style, check_styles
@@ -76,7 +77,9 @@ def read_styles(files: Sequence[StyleFile], content: Tensor, scale: float, contr
         image = _to_tensor(load_image(file.path, PICTURE).scale_shorter_side(side)).to(content)
         if controls.colours == "transfer":
             image = transfer_colours(image, content)
-        mask = None if file.mask is None else _read_mask(file.mask, content)
+        mask = None
+        if file.mask is not None:
+            mask = to_share(load_mask(file.mask).resize(*content.shape[-2:]))[None].to(content)
         styles.append(Style(image, file.weight, mask))
     return styles
 
@@ -148,10 +151,3 @@ def paint_grid(
 
 def _to_tensor(picture: Picture) -> Tensor:
     return normalise(picture.to_tensor()[None])
-
-
-def _read_mask(path: Path, content: Tensor) -> Tensor:
-    """Return a mask, white where the style goes, at the content's size."""
-    height, width = content.shape[-2:]
-    picture = load_image(path, replace(PICTURE, channels=1)).resize(height, width)
-    return ((_to_tensor(picture) + 1) / 2).to(content)
