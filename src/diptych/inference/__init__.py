@@ -5,6 +5,7 @@ from diptych.inference.device import choose_device
 from diptych.inference.engines import ENGINES, PRECISIONS, Engine, choose_engine, export
 from diptych.inference.evaluation import evaluate_on_folder
 from diptych.inference.folders import Job, list_sources, plan, translate_files
+from diptych.inference.masks import Masks
 from diptych.inference.similarity import compare_styles
 from diptych.inference.stylizing import StyleFile, make_gatys, paint_grid, stylize
 
@@ -14,6 +15,7 @@ __all__ = [
     "Controls",
     "Engine",
     "Job",
+    "Masks",
     "StyleFile",
     "choose_device",
     "choose_engine",

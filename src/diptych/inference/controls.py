@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from diptych.errors import UserError
-from diptych.images import to_unit
+from diptych.images import Form, to_unit
 from diptych.networks.symmetric import raise_power
 
 Colours = Literal["result", "luminance", "transfer"]
@@ -30,11 +30,34 @@ class Controls:
         if self.colours not in get_args(Colours):
             raise UserError(f"colours = {self.colours} must be one of {', '.join(get_args(Colours))}")
 
-    def apply(self, content: Tensor, result: Tensor) -> Tensor:
-        """Return what is wanted of a result."""
+    def check(self, content: Form, result: Form, masked: bool = False) -> None:
+        """Raise `UserError` where a translator from one form to another cannot be controlled so."""
+        turns = f"this translator turns {_describe(content)} into {_describe(result)}"
+        if self.colours == "transfer":
+            raise UserError("colours = transfer: no style image is read here; say luminance, or use diptych stylize")
+        if self.colours == "luminance" and any(form.channels != 3 or form.holds_numbers for form in (content, result)):
+            raise UserError(f"colours = luminance: {turns}, and only RGB pictures have colours to keep; say result")
+        if (masked or self.strength < 1) and (content.channels, content.range) != (result.channels, result.range):
+            asked = "a mask" if self.strength == 1 else f"strength = {self.strength:g}"
+            raise UserError(f"{asked}: {turns}, which cannot be mixed; leave it out")
+
+    def apply(self, content: Tensor, result: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return what is wanted of a result, where an N×1×H×W mask from 0 to 1 wants it."""
+        if mask is None and self.strength == 1 and self.colours != "luminance":
+            return result
+        content, result = content.to(result), result.clamp(-1, 1)
         if self.colours == "luminance":
             result = take_luminance(content, result)
-        return result if self.strength == 1 else content.lerp(result, self.strength)
+        return content.lerp(result, self.strength if mask is None else self.strength * mask.to(result))
+
+
+FULL = Controls()
+
+
+def _describe(form: Form) -> str:
+    """Say what files of a form hold: `1 channel of -1000…3000`."""
+    channels = f"{form.channels} channel{'s' * (form.channels > 1)}"
+    return channels if form.range is None else f"{channels} of {form.range[0]:g}…{form.range[1]:g}"
 
 
 def take_luminance(content: Tensor, result: Tensor) -> Tensor:

@@ -15,16 +15,28 @@ from diptych.data import list_images
 from diptych.errors import DataError, UserError
 from diptych.images import PICTURE, Form, Picture, choose_suffix, load_image, normalise, write_image
 from diptych.images.form import MAX_PIXELS
+from diptych.inference.controls import FULL, Controls
+from diptych.inference.masks import Masks, to_share
 from diptych.inference.pipeline import Behind, look_ahead
 from diptych.translator import Translator
 
 
 @dataclass(frozen=True)
 class Job:
-    """An image to read and the path to write its translation to."""
+    """An image to read, the path to write its translation to, and its name below the folder it was found in."""
 
     source: Path
     target: Path
+    name: Path
+
+
+@dataclass(frozen=True)
+class Reading:
+    """An image as it was read, and where its translation goes."""
+
+    job: Job
+    picture: Picture
+    mask: Picture | None
 
 
 @dataclass
@@ -50,7 +62,7 @@ def plan(inputs: Sequence[Path], out: Path, form: Form = PICTURE, keep_alpha: bo
                 raise UserError(f"{target} would be written from both {jobs[target].source} and {source}")
             if os.path.realpath(target) == os.path.realpath(source):
                 raise UserError(f"--out {out}: {source} would be overwritten; choose another folder")
-            jobs[target] = Job(source, target)
+            jobs[target] = Job(source, target, relative)
     return list(jobs.values())
 
 
@@ -75,35 +87,48 @@ def translate_files(
     keep_alpha: bool = False,
     max_pixels: int = MAX_PIXELS,
     engine: Callable[[Tensor], Tensor] | None = None,
+    controls: Controls = FULL,
+    masks: Masks | None = None,
 ) -> Outcome:
     """Translate every job; images that cannot be read are named in the outcome, the others are written all the same.
 
     With `size` the shorter side is brought to that many pixels first and the result keeps that size; with
     `keep_alpha` the transparency that an image had is put back on its translation. Reading and writing go on beside
-    the network, which `engine` runs, or torch.
+    the network, which `engine` runs, or torch. What `controls` and `masks` ask of a result is done after it.
     """
+    controls.check(translator.input, translator.output, masks is not None)
+    if masks:
+        masks.refuse_overwriting(job.target for job in jobs)
     outcome = Outcome()
     form = replace(translator.input, max_pixels=max_pixels)
     run = engine or translator
     with ThreadPoolExecutor() as threads:
         writing = Behind(threads, depth=4 * batch_size)
-        readings = look_ahead(threads, lambda job: (job, _read(job, form, size)), jobs, depth=2 * batch_size)
+        readings = look_ahead(threads, lambda job: (job, _read(job, form, size, masks)), jobs, depth=2 * batch_size)
         for batch in _batch(_sort_out(readings, outcome, advance), batch_size):
-            outputs = run(normalise(torch.stack([picture.to_tensor() for _, picture in batch])))
-            for (job, picture), image in zip(batch, outputs, strict=True):
-                alpha = picture.alpha if keep_alpha else None
-                writing.do(partial(_write, image, job, translator.output, alpha, advance))
+            for reading, image in zip(batch, _translate(run, batch, controls), strict=True):
+                alpha = reading.picture.alpha if keep_alpha else None
+                writing.do(partial(_write, image, reading.job, translator.output, alpha, advance))
         writing.finish()
     return outcome
 
 
-def _read(job: Job, form: Form, size: int | None) -> Picture | DataError:
-    """Return the job's picture, or what is wrong with it."""
+def _read(job: Job, form: Form, size: int | None, masks: Masks | None) -> Reading | DataError:
+    """Return the job's picture and mask, of one size, or what is wrong with them."""
     try:
         picture = load_image(job.source, form)
+        mask = masks.find(job.name) if masks else None
     except DataError as error:
         return error
-    return picture.scale_shorter_side(size) if size else picture
+    picture = picture.scale_shorter_side(size) if size else picture
+    return Reading(job, picture, mask and mask.resize(picture.height, picture.width))
+
+
+def _translate(run: Callable[[Tensor], Tensor], batch: Sequence[Reading], controls: Controls) -> Tensor:
+    """Run the network on a batch, and return what is wanted of its results."""
+    images = normalise(torch.stack([reading.picture.to_tensor() for reading in batch]))
+    masks = [to_share(reading.mask) for reading in batch if reading.mask]
+    return controls.apply(images, run(images), torch.stack(masks) if masks else None)
 
 
 def _write(image: Tensor, job: Job, form: Form, alpha: Image | None, advance: Callable[[Job], None]) -> None:
@@ -112,27 +137,27 @@ def _write(image: Tensor, job: Job, form: Form, alpha: Image | None, advance: Ca
 
 
 def _sort_out(
-    readings: Iterable[tuple[Job, Picture | DataError]], outcome: Outcome, advance: Callable[[Job], None]
-) -> Iterator[tuple[Job, Picture]]:
+    readings: Iterable[tuple[Job, Reading | DataError]], outcome: Outcome, advance: Callable[[Job], None]
+) -> Iterator[Reading]:
     """Yield what could be read, in order; note down the rest, and the remarks."""
-    for job, picture in readings:
-        if isinstance(picture, DataError):
-            outcome.failures.append(str(picture))
+    for job, reading in readings:
+        if isinstance(reading, DataError):
+            outcome.failures.append(str(reading))
             advance(job)
             continue
-        for remark in picture.remarks:
+        for remark in reading.picture.remarks:
             outcome.remarks.setdefault(remark, []).append(job.source)
-        yield job, picture
+        yield reading
 
 
-def _batch(items: Iterable[tuple[Job, Picture]], batch_size: int) -> Iterator[list[tuple[Job, Picture]]]:
+def _batch(readings: Iterable[Reading], batch_size: int) -> Iterator[list[Reading]]:
     """Gather neighbours of equal size."""
-    batch: list[tuple[Job, Picture]] = []
-    for job, picture in items:
-        first = batch[0][1] if batch else picture
+    batch: list[Reading] = []
+    for reading in readings:
+        picture, first = reading.picture, (batch or [reading])[0].picture
         if len(batch) == batch_size or (picture.height, picture.width) != (first.height, first.width):
             yield batch
             batch = []
-        batch.append((job, picture))
+        batch.append(reading)
     if batch:
         yield batch
