@@ -13,10 +13,9 @@ from pathlib import Path
 
 from diptych.cli.data import add_data_commands
 from diptych.cli.style import add_style_commands
-from diptych.cli.words import count_files, positive
-from diptych.errors import DataError, MachineError, UserError
-
-_FILE_HELP = "a bundle (.safetensors), a training checkpoint (.ckpt) or a state dict of the original code (.pth)"
+from diptych.cli.translate import add_translate_command
+from diptych.cli.words import FILE_HELP, add_translator, positive
+from diptych.errors import MachineError, UserError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,79 +41,28 @@ def _make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="diptych", description="Apply and measure translators learnt by train.py.")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
-    translate = commands.add_parser("translate", help="translate images", description="Translate files and folders.")
-    translate.add_argument("input", nargs="+", type=Path, help="images, or folders searched recursively")
-    _add_translator(translate)
-    translate.add_argument("--out", type=Path, required=True, metavar="DIR", help="where translations go")
-    translate.add_argument("--batch-size", type=positive, default=4, metavar="N", help="images at a time (default 4)")
-    translate.add_argument("--size", type=positive, metavar="N", help="bring the shorter side to N pixels first")
-    translate.add_argument("--keep-alpha", action="store_true", help="put an image's transparency back on its result")
-    translate.add_argument(
-        "--max-pixels", type=positive, metavar="N", help="refuse larger images (default 150,000,000)"
-    )
-    translate.add_argument("--engine", default="auto", help="auto, torch, compile, onnx, openvino (default auto)")
-    translate.add_argument("--precision", default="fp32", help="fp32 or bf16 (default fp32)")
-    translate.set_defaults(run=_translate)
+    add_translate_command(commands)
 
     evaluate = commands.add_parser("evaluate", help="measure a translator on a test set")
-    _add_translator(evaluate)
+    add_translator(evaluate)
     evaluate.add_argument("--data", type=Path, required=True, metavar="DIR", help="holds testA testB [trainA trainB]")
     evaluate.add_argument("--out", type=Path, default=Path("evaluation.json"), metavar="FILE", help="JSON to write")
     evaluate.add_argument("--size", type=positive, metavar="N", help="side of the images (default: as trained)")
     evaluate.set_defaults(run=_evaluate)
 
     export = commands.add_parser("export", help="write a translator as ONNX, for other programs")
-    _add_translator(export)
+    add_translator(export)
     export.add_argument("--out", type=Path, required=True, metavar="FILE", help="the .onnx file to write")
     export.set_defaults(run=_export)
 
     describe = commands.add_parser("describe", help="say what a file is")
-    describe.add_argument("file", type=Path, help=_FILE_HELP)
+    describe.add_argument("file", type=Path, help=FILE_HELP)
     describe.add_argument("--direction", choices=("ab", "ba"), help="which translator of a checkpoint")
     describe.set_defaults(run=_describe)
 
     add_style_commands(commands)
     add_data_commands(commands)
     return parser
-
-
-def _add_translator(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--translator", type=Path, required=True, metavar="FILE", help=_FILE_HELP)
-    parser.add_argument("--direction", choices=("ab", "ba"), help="where a checkpoint holds both (default ab)")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default auto)")
-
-
-def _translate(options: argparse.Namespace) -> int:
-    from rich.progress import Progress
-
-    from diptych.images.form import MAX_PIXELS
-    from diptych.inference import choose_device, choose_engine, plan, translate_files
-    from diptych.translator import load_translator
-
-    translator = load_translator(options.translator, options.direction)
-    translator.network.to(choose_device(options.device))
-    jobs = plan(options.input, options.out, translator.output, options.keep_alpha)
-    print(translator.notes.get("recognised") or translator.title, flush=True)
-    engine = choose_engine(translator, options.engine, options.precision, len(jobs))
-    print(f"engine: {engine.name}", flush=True)
-    with Progress() as progress:
-        task = progress.add_task("translating", total=len(jobs))
-        outcome = translate_files(
-            translator,
-            jobs,
-            options.batch_size,
-            options.size,
-            advance=lambda job: progress.advance(task),
-            keep_alpha=options.keep_alpha,
-            max_pixels=options.max_pixels or MAX_PIXELS,
-            engine=engine,
-        )
-    for remark, files in outcome.remarks.items():
-        print(f"notice: {count_files(files)}: {remark}", file=sys.stderr)
-    for line in outcome.failures:
-        print(f"error: {line}", file=sys.stderr)
-    print(f"{len(jobs) - len(outcome.failures)} of {len(jobs)} images translated into {options.out}")
-    return DataError.exit_code if outcome.failures else 0
 
 
 def _evaluate(options: argparse.Namespace) -> int:
