@@ -10,6 +10,7 @@ from pathlib import Path
 from benchmarking.importing import benchmark_import
 from benchmarking.loading import benchmark_load
 from benchmarking.measuring import save, show
+from benchmarking.painting import VARIANTS, benchmark_descend, benchmark_paint
 from benchmarking.training import benchmark_train
 from benchmarking.translating import benchmark_translate
 from diptych.inference import ENGINES, PRECISIONS
@@ -56,7 +57,19 @@ def make_parser() -> argparse.ArgumentParser:
     load.add_argument("--workers", type=int, default=0)
     load.set_defaults(run=benchmark_load, unit="images/s")
 
-    for command in (train, translate, door, load):
+    paint = commands.add_parser("paint", help="networks that paint, against a plain loop over frames")
+    paint.add_argument("--network", default="feed-forward", choices=("feed-forward", "adain"))
+    paint.add_argument("--size", type=int, default=256)
+    paint.set_defaults(run=benchmark_paint, unit="frames/s")
+
+    descend = commands.add_parser("descend", help="optimisation of pixels to a loss, against SciPy and the textbook")
+    descend.add_argument("--size", type=int, default=256)
+    descend.add_argument("--steps", type=int, default=30, help="of ours, which set the loss to reach (default 30)")
+    descend.add_argument("--encoder", default="random", help="as of diptych stylize (default random)")
+    descend.add_argument("--variants", nargs="+", default=VARIANTS, choices=VARIANTS)
+    descend.set_defaults(run=benchmark_descend, unit="runs/s")
+
+    for command in (train, translate, door, load, paint, descend):
         command.add_argument("--rounds", type=int, default=5)
         command.add_argument("--json", type=Path, metavar="FILE")
     return parser

@@ -49,6 +49,7 @@ DISCRIMINATOR = {"network": "PatchDiscriminator", "width": 4, "layers": 2}
 CONTRAST = {"layers": (0, 4, 8, 11), "projector": {"width": 8, "patches": 6}}
 BOTH = {"adversarial_a": 1.0, "adversarial_b": 1.0}
 ONE = {"adversarial_b": 1.0}
+TURNED = {"adversarial_turned": 1.0}
 BOTH_STYLES = torch.tensor([0, 1])  # the numbers of a batch's images of B
 PAINTING = {"content": 1.0, "style": 10.0, "total_variation": 0.1}
 FUSION = {
@@ -92,12 +93,7 @@ METHODS = {
         BOTH,
         CONTRAST,
     ),
-    "gcgan": (
-        GcGAN,
-        {"adversarial_ab": 1.0, "adversarial_turned": 1.0, "geometry": 20.0, "identity_b": 1.0},
-        {"adversarial_b": 1.0, "adversarial_turned": 1.0},
-        {},
-    ),
+    "gcgan": (GcGAN, {**TURNED, "adversarial_ab": 1.0, "geometry": 20.0, "identity_b": 1.0}, {**TURNED, **ONE}, {}),
     "distancegan": (DistanceGAN, {"adversarial_ab": 1.0, "distance": 0.5}, ONE, {}),
     "pix2pix": (Pix2Pix, {"adversarial_ab": 1.0, "reconstruction_b": 100.0}, ONE, {}),
     "adain": (AdaIN, PAINTING, None, {"scheme": "kaiming", "gain": 1.0}),

@@ -134,7 +134,7 @@ def test_weights_from_a_file_give_torchvisions_features(tmp_path: Path) -> None:
 def test_caffes_preprocessing_is_bgr_in_255_without_the_mean() -> None:
     image = make(0, 1, 3, 4, 5)
     expected = ((image.numpy()[:, ::-1] + 1) / 2 * 255) - np.array([103.939, 116.779, 123.68]).reshape(1, 3, 1, 1)
-    found = Vgg("vgg16", weights="random", preprocessing="caffe")._normalise(image)
+    found = Vgg("vgg16", weights="random", preprocessing="caffe").normalise(image)
     torch.testing.assert_close(found, torch.from_numpy(expected))
 
 

@@ -85,7 +85,7 @@ class Vgg(Encoder):
         self.requires_grad_(False).eval()
 
     def forward(self, images: Tensor, wanted: Sequence[str], reduce: Reduce | None = None) -> dict[str, Tensor]:
-        x, found = self._normalise(images), dict[str, Tensor]()
+        x, found = self.normalise(images), dict[str, Tensor]()
         for block in self._split(max(map(self.find, wanted))):
             names = [name for name in self.names[block] if name in wanted]
             run = partial(self._run, block, wanted, reduce)
@@ -103,7 +103,8 @@ class Vgg(Encoder):
         held = self.state_dict().keys()
         self.load_state_dict({name: tensor for name, tensor in other.state_dict().items() if name in held})
 
-    def _normalise(self, images: Tensor) -> Tensor:
+    def normalise(self, images: Tensor) -> Tensor:
+        """Return images as the weights were trained with."""
         if self.preprocessing == "caffe":
             return (images.flip(1) + 1) * 127.5 - images.new_tensor(_CAFFE_MEAN).view(1, 3, 1, 1)
         mean, deviation = (images.new_tensor(values).view(1, 3, 1, 1) for values in (_MEAN, _DEVIATION))
