@@ -34,7 +34,7 @@ WHOLE = [
     "callbacks.checkpoint.every=2",
 ]
 ITERATIONS = 10
-UNOPPOSED = ("adain", "encoder_decoder", "fusion", "johnson")  # no discriminator, whose images could be varied
+UNOPPOSED = ("adain", "encoder_decoder", "fusion", "wct")  # no discriminator, whose images could be varied
 
 
 def find_differences(one: Any, other: Any, path: str = "") -> list[str]:

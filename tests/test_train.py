@@ -23,11 +23,15 @@ import train  # noqa: E402
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 GROUPS = ("generator", "discriminator", "logger", "trainer", "callbacks", "method", "data")
 PARTS = [f"{group}={path.stem}" for group in GROUPS for path in sorted((CONF / group).glob("*.yaml"))]
+RANDOM = ["method.encoder.weights=random", "method.encoder.rescale=true", "method.encoder.kind=small"]
 SWITCHES = [
     "precision=bf16",
     "precision=auto",
     "channels_last=false",
     "recompute=true by_direction=true accumulate=2 data.batch_size=2",
+    "method=johnson method.weights.generator.adversarial_ab=1.0e+9 precision=bf16 " + " ".join(RANDOM),
+    "method=wct method.deepest=2 method.levels=1 precision=bf16 " + " ".join(RANDOM),
+    "method=dumoulin generator=conditional generator.styles=3 precision=bf16 " + " ".join(RANDOM),
     "generator.norm=batch generator.dropout=true ~callbacks.ema",
     "generator.upsampling=antialias generator.downsampling=antialias discriminator.spectral_norm=true",
     "method.adversarial._target_=diptych.losses.Hinge method.scheme=orthogonal data.swap=true",
@@ -49,9 +53,11 @@ SWITCHES = [
 NEEDS = {  # what a method does not do without
     "method=pix2pix": ["data.paired=true"],
     "method=encoder_decoder": ["data.paired=true"],
-    "method=adain": ["method.encoder.weights=random", "method.encoder.rescale=true", "method.encoder.kind=vgg16"],
-    "method=fusion": ["method.encoder.weights=random", "method.encoder.rescale=true", "method.width=4"],
-    "method=johnson": ["method.encoder.weights=random", "method.encoder.rescale=true"],
+    "method=adain": RANDOM,
+    "method=wct": RANDOM,
+    "method=fusion": [*RANDOM, "method.width=4"],
+    "method=johnson": RANDOM,
+    "method=dumoulin": [*RANDOM, "generator=conditional", "generator.styles=3"],
 }
 
 
