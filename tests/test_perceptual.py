@@ -116,7 +116,7 @@ def test_layers_have_the_names_of_the_paper_and_mean_activation_one(encoder: Vgg
     found = encoder((noise * deviation + mean) * 2 - 1, [name for name in encoder.names if name.startswith("relu")])
     for name, feature in found.items():
         assert feature.mean().item() == pytest.approx(1, rel=1e-3), name
-    with pytest.raises(UserError, match="VGG has no layer 'relu9_1'"):
+    with pytest.raises(UserError, match="Vgg has no layer 'relu9_1'"):
         encoder(noise, ["relu9_1"])
 
 
@@ -162,7 +162,7 @@ def test_offline_the_missing_file_and_the_way_out_are_named(tmp_path: Path, monk
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     assert module._find_url("vgg19").endswith("/vgg19-dcbb9e9d.pth")
     monkeypatch.setattr(module, "_find_url", lambda kind: "http://127.0.0.1:9/vgg19-dcbb9e9d.pth")
-    message = r"vgg19-dcbb9e9d\.pth is not there and cannot be downloaded.*set weights to random"
+    message = r"vgg19-dcbb9e9d\.pth is not there and cannot be downloaded.*set weights to own"
     with pytest.raises(MachineError, match=message):
         Vgg()
 

@@ -31,7 +31,9 @@ def pictures(tmp_path: Path) -> Path:
 @pytest.fixture
 def small_vgg(monkeypatch: pytest.MonkeyPatch) -> None:
     """VGG-16 is enough here, and drawn at random."""
-    monkeypatch.setattr("diptych.inference.stylizing.Vgg", lambda kind, weights, **more: Vgg("vgg16", "random", **more))
+    monkeypatch.setattr(
+        "diptych.inference.stylizing.load_encoder", lambda weights, **more: Vgg("vgg16", "random", **more)
+    )
 
 
 def test_strength_leads_from_the_content_to_the_result() -> None:
@@ -128,7 +130,7 @@ def test_a_grid_shows_every_style_at_every_strength(pictures: Path, small_vgg: N
         (["--optimizer", "sgd"], "optimizer = sgd must be one of lbfgs, adam, scipy"),
         (["--recipe", "secret"], "--recipe secret: must be one of plain, classic"),
         (["--style-scale", "0"], "--style-scale 0: must be above 0"),
-        (["--content-layer", "conv9_9"], "VGG has no layer 'conv9_9'"),
+        (["--content-layer", "conv9_9"], "Vgg has no layer 'conv9_9'"),
         (["--grid", "a,b"], "--grid a,b: say strengths with commas"),
         (["--strength", "2"], "strength = 2 must lie between 0 and 1"),
     ],
@@ -154,4 +156,13 @@ def test_without_weights_the_way_out_is_named(
     assert main(["stylize", str(pictures / "content.png"), *words]) == 6
     line = next(line for line in capfd.readouterr().err.splitlines() if line.startswith("error"))
     assert str(tmp_path / "cache") in line
-    assert "random" in line
+    assert "set weights to own (small, comes along), random or a file" in line
+
+
+def test_the_encoder_that_comes_along_paints(pictures: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    words = ["stylize", str(pictures / "content.png"), "--style", str(pictures / "one.png"), "--encoder", "own"]
+    words += ["--steps", "3", "--out", str(pictures / "out")]
+    assert main(words) == 0
+    assert not torch.equal(read_tensor(pictures / "out" / "content.png"), read_tensor(pictures / "content.png"))
+    assert main([*words, "--recipe", "classic"]) == 2
+    assert "--encoder own: the classic recipe is made for VGG-19; --recipe plain takes any" in capfd.readouterr().err

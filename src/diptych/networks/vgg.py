@@ -206,7 +206,7 @@ def _fetch(kind: str) -> dict[str, Tensor]:
     except Exception as error:  # whatever the network or the file brings
         raise MachineError(
             f"{path} is not there and cannot be downloaded from {url} ({name_reason(error)}); put it there, "
-            "or set weights to random or to a file"
+            "or set weights to own (small, comes along), random or a file"
         ) from None
 
 
