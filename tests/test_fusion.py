@@ -159,7 +159,7 @@ def test_pieces_of_a_batch_change_nothing_but_rounding() -> None:
 
 
 def test_reconstruction_and_style_are_learnt() -> None:
-    method, smooth = make("fusion", scheme="kaiming"), {"size": (16, 16), "mode": "bilinear"}
+    method, smooth = make("fusion", scheme="kaiming", width=8), {"size": (16, 16), "mode": "bilinear"}
     batch = {domain: interpolate(paint(seed, 2, 2), **smooth) for seed, domain in enumerate("ab")}
     optimizers = method.configure_optimizers()
     history = []

@@ -30,7 +30,7 @@ class AdaIN(Decoding):
         layers: Sequence[str] = ("relu1_1", "relu2_1", "relu3_1", "relu4_1"),
         **settings: Any,
     ) -> None:
-        super().__init__(AdaINGenerator, encoder, **settings)
+        super().__init__({"network": "AdaINGenerator"}, encoder, **settings)
         self.style = MomentStyle(dict.fromkeys(layers, 1.0), self.generator_ab.encoder)
         self.smoothness = TotalVariation()
 

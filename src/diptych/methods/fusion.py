@@ -4,22 +4,20 @@ Content encoder, style encoder, mixer and decoder are the parts of A Unified Fra
 Style and Content Separation. Yexun Zhang, Ya Zhang, Wenbin Cai. 2018. https://arxiv.org/abs/1806.05173
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 from diptych.losses import Content, Perceptual, TotalVariation
-from diptych.methods.game import RGB
-from diptych.methods.method import Method
 from diptych.methods.objective import Look, Objective, Style
 from diptych.methods.player import Images, Player, Terms
-from diptych.methods.unopposed import require_rgb
-from diptych.networks import Encoder, FusionGenerator, Network, build, initialise
+from diptych.methods.unopposed import Unopposed, require_rgb
+from diptych.networks import Encoder, FusionGenerator, initialise
 from diptych.networks.fusion_generator import FusionDecoder
 from diptych.networks.statistics import measure_statistics
 
 
-class Fusion(Method):
+class Fusion(Unopposed):
     """Two autoencoders, of A's images and of B's, and a decoder that paints the one's features in the other's code.
 
     Unlike in the paper the encoders learn by reconstruction alone, and all three learn at the same time: there is no
@@ -27,9 +25,11 @@ class Fusion(Method):
     made with the encoder that is given.
     """
 
+    generator_ab: FusionGenerator
+
     def __init__(
         self,
-        generator: Mapping[str, Any] | None = None,
+        generator: object = None,
         *,
         encoder: Encoder,
         content: Callable[..., Content],
@@ -38,25 +38,17 @@ class Fusion(Method):
         width: int = 32,
         fusion: str = "adain",
         share: float = 0.5,
-        discriminator: Mapping[str, Any] | None = None,
         scheme: str = "kaiming",
         gain: float = 1.0,
-        channels: Mapping[str, int] = RGB,
-        **base: Any,
+        **settings: Any,
     ) -> None:
-        super().__init__(**base)
-        require_rgb(channels)
-        network = build("FusionGenerator", width=width, fusion=fusion, share=share)
-        assert isinstance(network, FusionGenerator)
-        self.generator_ab = network
-        self.decoder_a, self.decoder_b = (FusionDecoder(channels[domain], width) for domain in "ab")
-        for part in (self.generator_ab, self.decoder_a, self.decoder_b):
+        require_rgb(settings.get("channels"))
+        words = {"network": "FusionGenerator", "width": width, "fusion": fusion, "share": share}
+        super().__init__(words, scheme=scheme, gain=gain, **settings)
+        self.decoder_a, self.decoder_b = (FusionDecoder(self.channels[domain], width) for domain in "ab")
+        for part in (self.decoder_a, self.decoder_b):
             initialise(part, scheme, gain)
         self.look = Look(content(encoder=encoder), style(encoder=encoder), smoothness)
-
-    @property
-    def translators(self) -> dict[str, Network]:
-        return {"ab": self.generator_ab}
 
     def trains_translators(self, player: Player) -> bool:
         return True
@@ -78,12 +70,12 @@ class Fusion(Method):
         """The decoder moves first: where memory is short the batch is rendered again, with encoders that have not."""
         network = self.generator_ab
         return (
-            Player("decoder", (network.mix, network.decoder), self.decoder_terms),
+            Player("decoder", (network.mix, network.decoder), self.generator_terms),
             Player("content_autoencoder", (network.content_encoder, self.decoder_a), partial(_compare, "a")),
             Player("style_autoencoder", (network.style_encoder, self.decoder_b), partial(_compare, "b")),
         )
 
-    def decoder_terms(self, images: Images) -> Terms:
+    def generator_terms(self, images: Images) -> Terms:
         """Content of A's image, style of B's, total variation: as Johnson et al. 2016 have it, a style for each."""
         return Objective(self.look, images["real_a"], [Style(images["real_b"])])(images["fake_b"])
 

@@ -4,6 +4,8 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from torch import nn
+
 from diptych.errors import UserError
 from diptych.methods.game import RGB
 from diptych.methods.method import Method
@@ -11,14 +13,14 @@ from diptych.methods.player import Images, Player, Terms
 from diptych.networks import Network, apply, build_for, initialise
 
 
-def require_rgb(channels: Mapping[str, int]) -> None:
-    """Raise `UserError` unless VGG can look at the images of both domains."""
-    if dict(channels) != RGB:
+def require_rgb(channels: Mapping[str, int] | None) -> None:
+    """Raise `UserError` unless VGG can look at the images of both domains; where nothing is said they are RGB."""
+    if channels and dict(channels) != RGB:
         raise UserError(f"VGG looks at RGB: A has {channels['a']} channels and B has {channels['b']}")
 
 
 class Unopposed(Method):
-    """One player, one direction; a recipe's `discriminator` is not asked for."""
+    """One direction and, unless a subclass has more, one player; a recipe's `discriminator` is not asked for."""
 
     def __init__(
         self,
@@ -33,7 +35,12 @@ class Unopposed(Method):
         super().__init__(**base)
         self.channels = dict(channels)
         self.generator_ab = build_for(generator, in_channels=channels["a"], out_channels=channels["b"])
-        initialise(self.generator_ab, scheme, gain)
+        for part in self.drawn():
+            initialise(part, scheme, gain)
+
+    def drawn(self) -> Sequence[nn.Module]:
+        """Return what of the generator begins with weights drawn at random."""
+        return (self.generator_ab,)
 
     @property
     def translators(self) -> dict[str, Network]:
@@ -44,7 +51,7 @@ class Unopposed(Method):
         return {"real_a": batch["a"], "real_b": batch["b"], "fake_b": fake_b}
 
     def players(self) -> Sequence[Player]:
-        return (Player("generator", (self.generator_ab,), self.generator_terms),)
+        return (Player("generator", self.drawn(), self.generator_terms),)
 
     @abstractmethod
     def generator_terms(self, images: Images) -> Terms:

@@ -21,7 +21,7 @@ class WCT(Decoding):
     def __init__(
         self, generator: object = None, *, encoder: Vgg, deepest: int = 4, levels: int = 4, **settings: Any
     ) -> None:
-        super().__init__(WCTGenerator, encoder, {"deepest": deepest, "levels": levels}, **settings)
+        super().__init__({"network": "WCTGenerator", "deepest": deepest, "levels": levels}, encoder, **settings)
 
     def render(self, batch: Images) -> Images:
         network, images = self.generator_ab, {"real_a": batch["a"], "real_b": batch["b"]}
