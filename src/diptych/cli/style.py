@@ -32,7 +32,7 @@ def add_style_commands(commands: Any) -> None:
         "--mask", action="append", default=[], type=Path, metavar="FILE", help="where a style goes, one for each, white"
     )
     add("--out", type=Path, required=True, metavar="DIR", help="where results go")
-    add("--translator", type=Path, metavar="FILE", help="a network that takes styles (AdaIN's), instead of optimising")
+    add("--translator", type=Path, metavar="FILE", help="a network that takes styles, instead of optimising")
     add("--strength", type=float, default=1.0, help="from 0, the content, to 1, the full effect (default 1)")
     add("--keep-colours", choices=("luminance", "transfer"), help="of the content: after, or on the styles before")
     add("--style-scale", type=float, default=1.0, help="size of the style beside the content's (default 1)")
