@@ -37,6 +37,7 @@ SIZES = {"method.schedule.epochs": 1, "method.schedule.decay_epochs": 1, "callba
 STYLES = {  # what is tabulated, and how it is written
     "name": "{}",
     "seed": "{}",
+    "minutes": "{:g}",
     "batches": "{}",
     "batches per second": "{:.1f}",
     "peak MiB": "{:.0f}",
@@ -137,7 +138,7 @@ def measure(options: argparse.Namespace, console: Console) -> None:
             domain: data.load(domain, data.test[domain][:: max(1, len(data.test[domain]) // COLUMNS)])
             for domain in "ab"
         }
-        pictures.append((f"{note['name']} {note['seed']}", translator(shown["a"])))
+        pictures.append((f"{note['name']} {note['seed']}, {note['minutes']:g} min", translator(shown["a"])))
     if judge is None:
         raise SystemExit(f"error: {options.out} holds no finished run; train some first")
     rows += [{"name": "copying"} | scores.copying, {"name": "real train B"} | scores.real]
@@ -158,7 +159,7 @@ def print_table(rows: list[dict[str, Any]], console: Console) -> None:
 
 def draw_rows(rows: list[tuple[str, Tensor]]) -> Image.Image:
     """Draw titled rows of images."""
-    side, left = rows[0][1].shape[-1] + 2, 130
+    side, left = rows[0][1].shape[-1] + 2, 170
     sheet = Image.new("RGB", (left + side * len(rows[0][1]), side * len(rows)), "white")
     font, drawing = ImageFont.load_default(size=11), ImageDraw.Draw(sheet)
     for row, (title, images) in enumerate(rows):
