@@ -114,6 +114,11 @@ def test_codes_are_mixed_by_weights_masks_and_strength(network: AdaINGenerator) 
     ones = torch.ones(1, 1, 32, 48)
     torch.testing.assert_close(paint_in_codes(network, content, [Style(one, mask=ones)]), alone, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(paint_in_codes(network, content, [Style(one)], 0.0), content, atol=1e-5, rtol=0)
+    left = torch.zeros(1, 1, 32, 96)
+    left[..., :8] = 1  # far from where the right half begins, beyond the network's field of view
+    wide = torch.cat([content, content.flip(3)], 3)
+    masked = paint_in_codes(network, wide, [Style(one, mask=left)])
+    assert (masked - wide)[..., :8].abs().mean() > 10 * (masked - wide)[..., 88:].abs().mean()
     away = [(paint_in_codes(network, content, [Style(one)], s) - content).abs().mean() for s in (0, 0.3, 0.6, 1)]
     assert all(later > earlier for earlier, later in pairwise(away))
 

@@ -43,7 +43,7 @@ class Translator:
         elif isinstance(self.network, StyleNetwork):
             translated = self.network(images[0], self.network.describe_style(images[1])).clamp(-1, 1)
         else:
-            raise UserError(f"{self.title}: this translator takes no style; those of adain, wct, fusion and dumoulin do")
+            raise UserError(f"{self.title}: this translator takes no style; those of adain, wct, fusion, dumoulin do")
         return translated.to(content.dtype)
 
     @property

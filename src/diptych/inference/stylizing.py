@@ -113,24 +113,26 @@ def stylize(
 def paint_in_codes(network: StyleNetwork, content: Tensor, styles: Sequence[Style], strength: float = 1.0) -> Tensor:
     """Paint 1×3×H×W content in several styles by their weights and masks, in [-1, 1].
 
-    Where masks leave a place to no style it stays as it is. Below full strength codes are mixed with the content's own,
-    and what the network loses of an image by itself is put back in proportion, so that strength 0 is the content; where
-    no code leaves images as they are, the images are mixed.
+    Below full strength, and where masks leave a place to no style, codes are mixed with the content's own, and what the
+    network loses of an image by itself is put back in proportion, so that strength 0 and a black mask are the content;
+    where no code leaves images as they are, the images are mixed.
     """
     sides = [-(-side // network.stride) for side in content.shape[-2:]]
     masks = [_find_share(style.mask, (sides[0], sides[1])).to(content) for style in styles]
     total = sum(style.weight * mask for style, mask in zip(styles, masks, strict=True))
     shares = [style.weight * mask / (total + 1e-6) for style, mask in zip(styles, masks, strict=True)]
     amount = strength * sum(masks[1:], start=masks[0]).clamp(max=1)
-    codes, own = [network.describe_style(style.image) for style in styles], network.describe_own(content)
+    codes = [network.describe_style(style.image) for style in styles]
+    if bool((amount == 1).all()):
+        return network.paint(content, codes, shares).clamp(-1, 1)
+    own = network.describe_own(content)
+    whole = fit_code(amount, content)
     if own is None:
         rest = 1 - sum(shares[1:], start=shares[0])  # something must be painted everywhere, if only to be covered
-        painted = network.paint(content, [*codes, network.usual], [*shares, rest])
-        painted = content.lerp(painted, fit_code(amount, content))
+        painted = content.lerp(network.paint(content, [*codes, network.usual], [*shares, rest]), whole)
     else:
         painted = network.paint(content, [own, *codes], [1 - amount, *(amount * share for share in shares)])
-        if strength < 1:
-            painted = painted + (1 - strength) * (content - network(content, own))
+        painted = painted + (1 - whole) * (content - network(content, own))
     return painted.clamp(-1, 1)
 
 
