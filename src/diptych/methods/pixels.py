@@ -46,10 +46,10 @@ def evaluate(objective: Objective, image: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _lbfgs(objective: Objective, image: Tensor, steps: int, state: PixelState) -> Steps:
-    _, gradient = evaluate(objective, image)
-    # Torch's tolerances and first step are absolute: the loss is brought to a size at which they mean something.
-    unit = _FIRST / gradient.abs().mean().clamp_min(1e-30)
     pixels = image.requires_grad_()
+    seen, (value, slope) = pixels.detach().clone(), evaluate(objective, pixels)
+    # Torch's tolerances and first step are absolute: the loss is brought to a size at which they mean something.
+    unit = _FIRST / slope.abs().mean().clamp_min(1e-30)
     optimizer = torch.optim.LBFGS(
         [pixels],
         max_iter=1,
@@ -61,7 +61,9 @@ def _lbfgs(objective: Objective, image: Tensor, steps: int, state: PixelState) -
     )
 
     def closure() -> Tensor:
-        value, slope = evaluate(objective, pixels)
+        nonlocal seen, value, slope
+        if not torch.equal(seen, pixels):  # a step begins where the last one's line search has been
+            seen, value, slope = pixels.detach().clone(), *evaluate(objective, pixels)
         pixels.grad = slope * unit
         return value * unit
 
