@@ -6,6 +6,7 @@ python scripts/benchmark.py load --workers 2 --json load.json
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from benchmarking.importing import benchmark_import
 from benchmarking.loading import benchmark_load
@@ -57,6 +58,14 @@ def make_parser() -> argparse.ArgumentParser:
     load.add_argument("--workers", type=int, default=0)
     load.set_defaults(run=benchmark_load, unit="images/s")
 
+    for command in (train, translate, door, load, *add_painting(commands)):
+        command.add_argument("--rounds", type=int, default=5)
+        command.add_argument("--json", type=Path, metavar="FILE")
+    return parser
+
+
+def add_painting(commands: Any) -> tuple[argparse.ArgumentParser, ...]:
+    """Add what measures style transfer to the command line."""
     paint = commands.add_parser("paint", help="networks that paint, against a plain loop over frames")
     paint.add_argument("--network", default="feed-forward", choices=("feed-forward", "adain"))
     paint.add_argument("--size", type=int, default=256)
@@ -68,11 +77,7 @@ def make_parser() -> argparse.ArgumentParser:
     descend.add_argument("--encoder", default="random", help="as of diptych stylize (default random)")
     descend.add_argument("--variants", nargs="+", default=VARIANTS, choices=VARIANTS)
     descend.set_defaults(run=benchmark_descend, unit="runs/s")
-
-    for command in (train, translate, door, load, paint, descend):
-        command.add_argument("--rounds", type=int, default=5)
-        command.add_argument("--json", type=Path, metavar="FILE")
-    return parser
+    return paint, descend
 
 
 def main() -> None:

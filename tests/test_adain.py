@@ -64,8 +64,9 @@ def test_the_decoder_mirrors_the_encoder(network: AdaINGenerator) -> None:
     assert network.encoder.names[-1] == "relu4_1"
 
 
-def test_the_usual_style_follows_the_styles_seen() -> None:
-    method = make("adain")
+@pytest.mark.parametrize("name", ["adain", "fusion", "wct"])
+def test_the_usual_code_follows_the_codes_seen(name: str) -> None:
+    method = make(name)
     first, second = ({"a": torch.rand(2, 3, 16, 16), "b": torch.rand(2, 3, 16, 16)} for _ in range(2))
     codes = [method.generator_ab.describe_style(batch["b"]).mean(0, keepdim=True) for batch in (first, second)]
     method.render(first)

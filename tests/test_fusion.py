@@ -131,20 +131,6 @@ def test_terms_are_the_losses_of_the_rendered_images() -> None:
         torch.testing.assert_close(terms[name], value, rtol=1e-4, atol=1e-6, msg=lambda text, name=name: name + text)
 
 
-def test_the_usual_code_follows_the_codes_seen() -> None:
-    method = make("fusion")
-    first, second = ({"a": torch.rand(2, 3, 16, 16), "b": torch.rand(2, 3, 16, 16)} for _ in range(2))
-    codes = [method.generator_ab.describe_style(batch["b"]).mean(0, keepdim=True) for batch in (first, second)]
-    method.render(first)
-    torch.testing.assert_close(method.generator_ab.usual, codes[0])
-    method.iteration = 1
-    method.render(second)
-    torch.testing.assert_close(method.generator_ab.usual, 0.99 * codes[0] + 0.01 * codes[1])
-    before = method.eval().generator_ab.usual.clone()
-    method.render(first)
-    assert torch.equal(method.generator_ab.usual, before)
-
-
 def test_pieces_of_a_batch_change_nothing_but_rounding() -> None:
     """The encoders move last, so that a batch rendered again for the decoder is the same."""
     states = []

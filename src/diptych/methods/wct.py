@@ -35,7 +35,7 @@ class WCT(Decoding):
                 images[f"features_{domain}_{name}"] = features[name]
         if self.training:
             with torch.no_grad():
-                network.follow(network.describe_style(batch["b"]), first=self.iteration == 0)
+                network.follow(network.summarise(features), first=self.iteration == 0)  # those of B, the last
         return images
 
     def generator_terms(self, images: Images) -> Terms:

@@ -4,7 +4,7 @@ Universal Style Transfer via Feature Transforms. Yijun Li, Chen Fang, Jimei Yang
 NeurIPS 2017. https://arxiv.org/abs/1705.08086
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import torch
@@ -76,7 +76,10 @@ class WCTGenerator(StyleNetwork):
         return pad_to_multiple(x, self.stride, self.smallest)
 
     def describe_style(self, style: Tensor) -> Tensor:
-        found = self.encoder(self.pad(style), self.names)
+        return self.summarise(self.encoder(self.pad(style), self.names))
+
+    def summarise(self, found: Mapping[str, Tensor]) -> Tensor:
+        """Return the code of a style's features at all levels, by their layers' names."""
         parts = []
         for name in self.names:
             mean, covariance = measure_covariance(found[name])
