@@ -13,7 +13,9 @@ from torch.nn.functional import conv2d, interpolate, pad
 from benchmarking.apart import Make, run_apart
 from benchmarking.measuring import Measurement, Variant, time_call
 from benchmarking.textbook import Generator
-from diptych.inference import make_gatys
+from diptych.inference import choose_engine, make_gatys
+from diptych.inference.device import settle
+from diptych.inference.engines import is_installed
 from diptych.methods.gatys import Gatys
 from diptych.methods.objective import Objective, Style
 from diptych.methods.pixels import PixelState, descend
@@ -67,21 +69,28 @@ def count_frames(paint: Callable[[], object]) -> float:
         return 1 / time_call(paint, torch.device("cpu"), FRAMES)
 
 
-def make_painter(options: argparse.Namespace, ours: bool) -> Variant:
-    """Return rounds of frames, by the plain form or by Diptych's."""
+def make_adain(size: int, ours: bool) -> Variant:
+    """Return rounds of AdaIN's frames in one style, by the plain form or as `diptych stylize` paints them."""
     torch.manual_seed(0)
-    content, style = draw(1, options.size), draw(2, options.size)
-    if options.network == "adain":
-        network = build("AdaINGenerator").eval().requires_grad_(False)
-        assert isinstance(network, AdaINGenerator)
-        if ours:
-            with torch.inference_mode():
-                code = network.describe_style(style)
-            return partial(count_frames, lambda: network(content, code))
+    content, style = draw(1, size), draw(2, size)
+    network = build("AdaINGenerator").eval().requires_grad_(False)
+    assert isinstance(network, AdaINGenerator)
+    if not ours:
         return partial(count_frames, partial(PlainAdaIN(network), content, style))
+    settle(network, content.device)
+    with torch.inference_mode():
+        code = network.describe_style(style)
+        torch.testing.assert_close(network(content, code), PlainAdaIN(network)(content, style), rtol=1e-3, atol=1e-3)
+    return partial(count_frames, partial(network, content, code))
+
+
+def make_feed_forward(size: int, engine: str | None) -> Variant:
+    """Return rounds of a Johnson network's frames, by the textbook's or as `diptych translate` runs it."""
+    torch.manual_seed(0)
+    content = draw(1, size)
     network = build("ResnetGenerator", width=32, blocks=5).eval().requires_grad_(False)
-    if ours:
-        return partial(count_frames, partial(Translator(network), content))
+    if engine:
+        return partial(count_frames, partial(choose_engine(Translator(network), engine), content))
     plain = Generator(32, 5).eval().requires_grad_(False)
     plain.load_state_dict(network.state_dict())
     return partial(count_frames, partial(plain, content))
@@ -89,16 +98,14 @@ def make_painter(options: argparse.Namespace, ours: bool) -> Variant:
 
 def benchmark_paint(options: argparse.Namespace) -> list[Measurement]:
     """Frames per second of a feed-forward network or of AdaIN's, against a loop of eager fp32."""
-    network = build("AdaINGenerator").eval()
-    assert isinstance(network, AdaINGenerator)
-    with torch.inference_mode():
-        one, other = draw(1, 64), draw(2, 64)
-        wanted = network(one, network.describe_style(other))
-        torch.testing.assert_close(PlainAdaIN(network)(one, other), wanted, rtol=1e-3, atol=1e-3)
-    makes: dict[str, Make] = {
-        "plain loop, fp32": partial(make_painter, options, ours=False),
-        "diptych": partial(make_painter, options, ours=True),
-    }
+    makes: dict[str, Make] = {}
+    if options.network == "adain":
+        makes["plain loop, fp32"] = partial(make_adain, options.size, ours=False)
+        makes["diptych"] = partial(make_adain, options.size, ours=True)
+    else:
+        makes["plain loop, fp32"] = partial(make_feed_forward, options.size, None)
+        for engine in filter(is_installed, ("torch", "onnx", "openvino")):
+            makes[f"diptych, {engine}"] = partial(make_feed_forward, options.size, engine)
     return run_apart(makes, options.rounds, "cpu")
 
 

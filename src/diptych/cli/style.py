@@ -61,21 +61,21 @@ def add_style_commands(commands: Any) -> None:
 
 def _stylize(options: argparse.Namespace) -> int:
     from diptych.images import load_image, write_image
-    from diptych.inference import Controls, choose_device, paint_grid, plan, stylize
+    from diptych.inference import Controls, Stylizer, choose_device, paint_grid, plan
     from diptych.translator import load_translator
 
     controls = Controls(options.strength, options.keep_colours or "result")
     files, strengths = _pair_masks(options), _read_strengths(options.grid)
     jobs = plan(options.input, options.out)
     means = load_translator(options.translator) if options.translator else _make_gatys(options)
-    device = choose_device(options.device)
+    stylize = Stylizer(means, controls, options.style_scale, choose_device(options.device))
     for job in jobs:
         picture = load_image(job.source)
         picture = picture.scale_shorter_side(options.size) if options.size else picture
 
         def paint(*chosen: "StyleFile", job: "Job" = job, picture: "Picture" = picture) -> "Tensor":
             with _watching(f"{job.source.name} as {chosen[0].path.name}", job.target, options.every) as watch:
-                return stylize(means, picture, chosen, controls, options.style_scale, device, watch)
+                return stylize(picture, chosen, watch)
 
         if options.grid:
             target = job.target.with_name(f"{job.target.stem}-grid.png")

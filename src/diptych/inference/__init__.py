@@ -7,7 +7,7 @@ from diptych.inference.evaluation import evaluate_on_folder
 from diptych.inference.folders import Job, list_sources, plan, translate_files
 from diptych.inference.masks import Masks
 from diptych.inference.similarity import compare_styles
-from diptych.inference.stylizing import StyleFile, make_gatys, paint_grid, stylize
+from diptych.inference.stylizing import StyleFile, Stylizer, make_gatys, paint_grid
 
 __all__ = [
     "ENGINES",
@@ -17,6 +17,7 @@ __all__ = [
     "Job",
     "Masks",
     "StyleFile",
+    "Stylizer",
     "choose_device",
     "choose_engine",
     "compare_styles",
@@ -26,6 +27,5 @@ __all__ = [
     "make_gatys",
     "paint_grid",
     "plan",
-    "stylize",
     "translate_files",
 ]

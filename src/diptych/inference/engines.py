@@ -21,7 +21,7 @@ from torch.export import Dim
 
 from diptych.data.folders import find_cache
 from diptych.errors import MachineError, UserError, name_reason
-from diptych.networks import keep_freed_memory
+from diptych.inference.device import settle
 from diptych.networks.layers import pad_to_multiple
 from diptych.translator import Translator
 
@@ -108,15 +108,13 @@ def _check(translator: Translator, engine: Engine, precision: str) -> None:
 
 
 def _make_torch(translator: Translator, precision: str) -> Callable[[Tensor], Tensor]:
-    if next(translator.network.parameters()).device.type == "cpu":
-        translator.network.to(memory_format=torch.channels_last)  # the convolutions' quicker layout there
-        keep_freed_memory()
+    device = next(translator.network.parameters()).device
+    settle(translator.network, device)
     if precision == "fp32":
         return translator
-    device = next(translator.network.parameters()).device.type
 
     def run(images: Tensor) -> Tensor:
-        with torch.autocast(device, torch.bfloat16):
+        with torch.autocast(device.type, torch.bfloat16):
             return translator(images).float()
 
     return run

@@ -13,6 +13,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 from diptych.errors import UserError
 from diptych.images import PICTURE, Picture, draw_grid, load_image, normalise
 from diptych.inference.controls import Controls, transfer_colours
+from diptych.inference.device import settle
 from diptych.inference.masks import load_mask, to_share
 from diptych.losses import Content, GramStyle, Perceptual, TotalVariation
 from diptych.methods.gatys import Gatys, Progress
@@ -84,34 +85,59 @@ def read_styles(files: Sequence[StyleFile], content: Tensor, scale: float, contr
     return styles
 
 
-def stylize(
-    means: Gatys | Translator,
-    picture: Picture,
-    files: Sequence[StyleFile],
-    controls: Controls,
-    scale: float = 1.0,
-    device: torch.device | None = None,
-    watch: Callable[[Progress], None] = lambda progress: None,
+class Stylizer:
+    """Pictures in the styles of files, by optimisation or by a network that takes styles.
+
+    A style is `scale` times as large as the content. A network's code of a file is kept for the next picture of a size.
+    """
+
+    def __init__(
+        self, means: Gatys | Translator, controls: Controls, scale: float = 1.0, device: torch.device | None = None
+    ) -> None:
+        self.means, self.controls, self.scale, self.device = means, controls, scale, device or torch.device("cpu")
+        if isinstance(means, Translator):
+            if not isinstance(means.network, StyleNetwork):
+                raise UserError(f"{means.title}: this translator takes no style; diptych translate applies it")
+            settle(means.network, self.device)
+        self._codes: dict[tuple[Path, torch.Size], Tensor] = {}
+
+    def __call__(
+        self, picture: Picture, files: Sequence[StyleFile], watch: Callable[[Progress], None] = lambda progress: None
+    ) -> Tensor:
+        """Return a 1×3×H×W result for a picture; each step of an optimisation is watched."""
+        content = _to_tensor(picture).to(self.device)
+        styles = read_styles(files, content, self.scale, self.controls)
+        if isinstance(self.means, Gatys):
+            image = content
+            for progress in self.means.run(content, styles):
+                image = progress.image
+                watch(progress)
+            return self.controls.apply(content, image)
+        check_styles(content, styles)
+        network = self.means.network
+        assert isinstance(network, StyleNetwork)
+        with torch.inference_mode():
+            codes = [self._describe(network, file.path, style.image) for file, style in zip(files, styles, strict=True)]
+            painted = paint_in_codes(network, content, styles, self.controls.strength, codes)
+        return replace(self.controls, strength=1.0).apply(content, painted)
+
+    def _describe(self, network: StyleNetwork, path: Path, image: Tensor) -> Tensor:
+        if self.controls.colours == "transfer":  # another image for each content
+            return network.describe_style(image)
+        key = path, image.shape
+        if key not in self._codes:
+            self._codes[key] = network.describe_style(image)
+        return self._codes[key]
+
+
+def paint_in_codes(
+    network: StyleNetwork,
+    content: Tensor,
+    styles: Sequence[Style],
+    strength: float = 1.0,
+    codes: Sequence[Tensor] | None = None,
 ) -> Tensor:
-    """Return a 1×3×H×W result for a picture, by optimisation, each step of which is watched, or by a network."""
-    content = _to_tensor(picture).to(device or "cpu")
-    styles = read_styles(files, content, scale, controls)
-    if isinstance(means, Gatys):
-        image = content
-        for progress in means.run(content, styles):
-            image = progress.image
-            watch(progress)
-        return controls.apply(content, image)
-    if not isinstance(means.network, StyleNetwork):
-        raise UserError(f"{means.title}: this translator takes no style; diptych translate applies it")
-    check_styles(content, styles)
-    with torch.inference_mode():
-        painted = paint_in_codes(means.network.to(content.device), content, styles, controls.strength)
-    return replace(controls, strength=1.0).apply(content, painted)
-
-
-def paint_in_codes(network: StyleNetwork, content: Tensor, styles: Sequence[Style], strength: float = 1.0) -> Tensor:
-    """Paint 1×3×H×W content in several styles by their weights and masks, in [-1, 1].
+    """Paint 1×3×H×W content in several styles by their weights and masks, in [-1, 1]; `codes` if they are known.
 
     Below full strength, and where masks leave a place to no style, codes are mixed with the content's own, and what the
     network loses of an image by itself is put back in proportion, so that strength 0 and a black mask are the content;
@@ -122,7 +148,7 @@ def paint_in_codes(network: StyleNetwork, content: Tensor, styles: Sequence[Styl
     total = sum(style.weight * mask for style, mask in zip(styles, masks, strict=True))
     shares = [style.weight * mask / (total + 1e-6) for style, mask in zip(styles, masks, strict=True)]
     amount = strength * sum(masks[1:], start=masks[0]).clamp(max=1)
-    codes = [network.describe_style(style.image) for style in styles]
+    codes = codes or [network.describe_style(style.image) for style in styles]
     if bool((amount == 1).all()):
         return network.paint(content, codes, shares).clamp(-1, 1)
     own = network.describe_own(content)

@@ -40,7 +40,7 @@ class Objective:
 
     def __init__(self, losses: Look, content: Tensor, styles: Sequence[Style]) -> None:
         self.losses, self.encoder = losses, losses.content.encoder
-        self.encoder.to(device=content.device, dtype=content.dtype)
+        self.encoder.suit(content)
         total = sum(style.weight for style in styles)
         self.shares = [style.weight / total for style in styles]
         self.masks = [style.mask for style in styles]
