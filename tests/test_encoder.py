@@ -69,6 +69,18 @@ def test_a_generators_layers_serve_as_features(tmp_path: Path) -> None:
         encoder(paint(0), ("relu1_1",))
 
 
+def test_an_encoder_goes_where_images_are_and_sees_the_same_in_their_layout() -> None:
+    encoder, image = Vgg("vgg16", "random"), paint(0).repeat(1, 1, 2, 3)
+    names = ("relu1_1", "relu4_2")
+    before = encoder(image, names)
+    encoder.suit(image)
+    for name, features in encoder(image, names).items():  # wide and large enough for the quicker convolution
+        torch.testing.assert_close(features, before[name], rtol=1e-3, atol=1e-3)
+        assert features.is_contiguous(memory_format=torch.channels_last)
+    encoder.suit(image.double())
+    assert encoder(image.double(), names)["relu4_2"].dtype == torch.float64
+
+
 def test_files_that_cannot_serve_are_named(tmp_path: Path) -> None:
     Translator(build("UnetGenerator", width=4, depth=2)).save(tmp_path / "unet.safetensors")
     Translator(build("ResnetGenerator", width=4, blocks=1, in_channels=1)).save(tmp_path / "grey.safetensors")

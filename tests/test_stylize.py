@@ -10,11 +10,12 @@ from torch import Tensor
 
 from diptych.cli import main
 from diptych.errors import UserError
-from diptych.images import read_tensor, to_unit, write_image
-from diptych.inference import Controls, StyleFile
+from diptych.images import load_image, read_tensor, to_unit, write_image
+from diptych.inference import Controls, StyleFile, Stylizer
 from diptych.inference.controls import take_luminance, transfer_colours
 from diptych.inference.stylizing import CLASSIC_LAYERS, make_gatys
-from diptych.networks import Vgg
+from diptych.networks import AdaINGenerator, Vgg
+from diptych.translator import Translator
 
 
 def paint(seed: int, *size: int) -> Tensor:
@@ -166,3 +167,30 @@ def test_the_encoder_that_comes_along_paints(pictures: Path, capfd: pytest.Captu
     assert not torch.equal(read_tensor(pictures / "out" / "content.png"), read_tensor(pictures / "content.png"))
     assert main([*words, "--recipe", "classic"]) == 2
     assert "--encoder own: the classic recipe is made for VGG-19; --recipe plain takes any" in capfd.readouterr().err
+
+
+def test_a_network_looks_at_a_style_once_for_pictures_of_a_size(
+    pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    network = AdaINGenerator(encoder="small").eval().requires_grad_(False)
+    seen: list[torch.Size] = []
+
+    def describe(style: Tensor) -> Tensor:
+        seen.append(style.shape)
+        return AdaINGenerator.describe_style(network, style)
+
+    monkeypatch.setattr(network, "describe_style", describe)
+    content, other = (load_image(pictures / f"{name}.png") for name in ("content", "two"))
+    files = [StyleFile(pictures / "one.png")]
+    paint = Stylizer(Translator(network), Controls())
+    first = paint(content, files)
+    assert not torch.equal(paint(other, files), first)
+    assert torch.equal(paint(content, files), first)
+    assert len(seen) == 1
+    paint(content.scale_shorter_side(18), files)
+    assert seen == [(1, 3, 36, 40), (1, 3, 18, 20)]
+    changing = Stylizer(Translator(network), Controls(colours="transfer"))
+    changing(content, files)
+    changing(other, files)
+    assert len(seen) == 4  # recoloured for each
