@@ -77,6 +77,9 @@ def test_an_encoder_goes_where_images_are_and_sees_the_same_in_their_layout() ->
     for name, features in encoder(image, names).items():  # wide and large enough for the quicker convolution
         torch.testing.assert_close(features, before[name], rtol=1e-3, atol=1e-3)
         assert features.is_contiguous(memory_format=torch.channels_last)
+    features = encoder(image.clone().requires_grad_(), names)  # a graph that holds the weights
+    encoder.suit(image)
+    features["relu4_2"].sum().backward()
     encoder.suit(image.double())
     assert encoder(image.double(), names)["relu4_2"].dtype == torch.float64
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import WEIGHTS, Batches, make_cyclegan, make_trainer
+from test_family import make
 from torch import Tensor
 
 from diptych.callbacks import MemoryEstimate, memory
@@ -163,6 +164,21 @@ def test_the_estimate_counts_what_the_graph_keeps() -> None:
     method.save_memory(recompute=True, by_direction=True, pieces=2)
     thrifty = estimate_memory(method, {domain: torch.empty(2, 3, 64, 64, device="meta") for domain in "ab"})
     assert thrifty - 5 * weights < 0.5 * (estimate - 5 * weights)
+
+
+@pytest.mark.parametrize("name", ["johnson", "adain", "fusion"])
+def test_what_losses_look_with_is_estimated_and_stays_whole(name: str) -> None:
+    method = make(name).double()  # what looks is brought to this type when it first sees an image
+    batch = {domain: torch.rand(1, 3, 32, 32, dtype=torch.float64) for domain in "ab"}
+    meta = {domain: torch.empty(1, 3, 32, 32, device="meta") for domain in "ab"}
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert estimate_memory(method, meta) > 0
+    finally:
+        torch.set_default_dtype(torch.float32)
+    for player in method.players():
+        for term, value in player.terms(method.render(batch)).items():
+            assert value.isfinite(), term  # and has a content
 
 
 @pytest.mark.parametrize(("free", "warned"), [(1.0, True), (1e15, False)])

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import unset_fake_temporarily
 from torch.nn.functional import interpolate
 
 from diptych.errors import UserError
@@ -29,7 +30,12 @@ class Encoder(nn.Module):
     def suit(self, images: Tensor) -> None:
         """Move to where images are, in their type; on a CPU with channels last, in which convolutions are quicker."""
         layout = torch.channels_last if images.device.type == "cpu" else torch.contiguous_format
-        self.to(device=images.device, dtype=images.dtype, memory_format=layout)  # type: ignore[call-overload]
+        weight = next(self.parameters())
+        moved = (weight.device, weight.dtype) == (images.device, images.dtype)
+        if moved and weight.is_contiguous(memory_format=layout):
+            return
+        with unset_fake_temporarily():  # or the weights would be lost where memory is only estimated
+            self.to(device=images.device, dtype=images.dtype, memory_format=layout)  # type: ignore[call-overload]
 
     def find(self, name: str) -> int:
         """Return a layer's number; `UserError` where there is none of this name."""
