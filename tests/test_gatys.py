@@ -103,6 +103,11 @@ def test_every_optimizer_lowers_the_loss(optimizer: str, steps: int, encoder: Vg
     assert not any(parameter.requires_grad for parameter in encoder.parameters())
 
 
+@pytest.mark.parametrize(("side", "steps"), [(512, 100), (1024, 42), (2048, 10), (8192, 10)])
+def test_lbfgs_remembers_less_of_large_images(side: int, steps: int) -> None:
+    assert pixels.count_history(torch.empty(1, 3, side, side, device="meta")) == steps
+
+
 def test_scipy_follows_the_schedule_of_rounds(encoder: Vgg) -> None:
     """The same pixels as SciPy itself gives, called plainly in the units of 0 to 255."""
     from scipy.optimize import fmin_l_bfgs_b

@@ -16,6 +16,7 @@ Objective = Callable[[Tensor], Tensor]
 Steps = Iterator[tuple[float, Tensor]]
 
 ROUND = 20  # evaluations of a round of SciPy's, as in the schedule that many tutorials share
+_HISTORY, _LEAST_HISTORY, _HISTORY_BYTES = 100, 10, 2**30
 _FIRST = 0.02  # the mean change of a pixel that L-BFGS tries first, in units of [-1, 1]
 
 
@@ -45,6 +46,11 @@ def evaluate(objective: Objective, image: Tensor) -> tuple[Tensor, Tensor]:
     return loss.detach(), gradient
 
 
+def count_history(image: Tensor) -> int:
+    """Return how many steps L-BFGS remembers: a hundred, or as many as one GiB holds; each takes two images."""
+    return max(_LEAST_HISTORY, min(_HISTORY, _HISTORY_BYTES // (2 * image.nbytes)))
+
+
 def _lbfgs(objective: Objective, image: Tensor, steps: int, state: PixelState) -> Steps:
     pixels = image.requires_grad_()
     seen, (value, slope) = pixels.detach().clone(), evaluate(objective, pixels)
@@ -54,7 +60,7 @@ def _lbfgs(objective: Objective, image: Tensor, steps: int, state: PixelState) -
         [pixels],
         max_iter=1,
         max_eval=25,
-        history_size=100,
+        history_size=count_history(image),
         tolerance_grad=0,
         tolerance_change=0,
         line_search_fn="strong_wolfe",
