@@ -1,6 +1,6 @@
 """Write the photographs and textures that come with scikit-image as PNG, to try style transfer on.
 
-python scripts/export_photos.py --out photos
+python scripts/export_photos.py --out photos --size 256
 """
 
 import argparse
@@ -19,11 +19,18 @@ def main() -> None:
     """Write each into the folder of what it is good for."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="gets the folders content and style")
+    parser.add_argument("--size", type=int, help="bring the shorter side to so many pixels first")
     options = parser.parse_args()
     for folder, names in NAMES.items():
         (options.out / folder).mkdir(parents=True, exist_ok=True)
         for name in names:
-            Image.fromarray(getattr(data, name)()).convert("RGB").save(options.out / folder / f"{name}.png")
+            image = Image.fromarray(getattr(data, name)()).convert("RGB")
+            if options.size:
+                factor = options.size / min(image.size)
+                image = image.resize(
+                    (round(image.width * factor), round(image.height * factor)), Image.Resampling.LANCZOS
+                )
+            image.save(options.out / folder / f"{name}.png")
     print(f"{sum(map(len, NAMES.values()))} images in {options.out}")
 
 

@@ -88,6 +88,12 @@ def test_terms_are_the_papers() -> None:
     expected = (network.encode(network.decoder(wanted)) - wanted).square().mean()
     torch.testing.assert_close(terms["content"], expected, rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(terms["style"], method.style(images["fake_b"], batch["b"]), rtol=1e-4, atol=1e-6)
+    assert "identity" not in terms
+    method.weights["generator"]["identity"] = 1.0
+    images = method.render(batch)
+    drawn = [network(image, network.describe_own(image)) - image for image in (batch["a"], batch["b"])]
+    expected = sum(difference.square().mean() for difference in drawn) / 2
+    torch.testing.assert_close(method.generator_terms(images)["identity"], expected, rtol=1e-3, atol=1e-6)
     with pytest.raises(UserError, match="VGG looks at RGB"):
         make("adain", channels={"a": 3, "b": 1})
 

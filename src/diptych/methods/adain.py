@@ -15,6 +15,7 @@ from diptych.methods.decoding import Decoding
 from diptych.methods.player import Images, Terms
 from diptych.networks import AdaINGenerator, Vgg
 from diptych.networks.adain_generator import LAST
+from diptych.networks.statistics import measure_statistics
 
 
 class AdaIN(Decoding):
@@ -37,28 +38,34 @@ class AdaIN(Decoding):
     def render(self, batch: Images) -> Images:
         network, real, style = self.generator_ab, batch["a"], batch["b"]
         with torch.no_grad():
-            code = network.describe_style(style)
-            wanted = network.exchange(network.encode(real), code)
+            own, lent = network.encode(real), network.encode(style)
+            code = measure_statistics(lent)
+            wanted = network.exchange(own, code)
             if self.training:
                 network.follow(code, first=not self.iteration)
-        height, width = real.shape[-2:]
-        return {
-            "real_a": real,
-            "real_b": style,
-            "wanted": wanted,
-            "fake_b": network.decoder(wanted)[..., :height, :width],
-        }
+        images = {"real_a": real, "real_b": style, "wanted": wanted, "fake_b": network.draw(wanted, real)}
+        if self.weight("generator", "identity"):
+            images |= {"same_a": network.draw(own, real), "same_b": network.draw(lent, style)}
+        return images
 
     def generator_terms(self, images: Images) -> Terms:
-        """Equations 12 and 13: the exchanged features, and the style's statistics in every layer."""
+        """Equations 12 and 13: the exchanged features, and the style's statistics in every layer.
+
+        `identity`, which is no part of the paper: an image in its own style is that image (Park and Lee 2019, equation
+        9, on pixels).
+        """
         network, fake, positions = self.generator_ab, images["fake_b"], count_positions(images["real_b"])
         layers = tuple(self.style.layers)
         found = network.look(fake, layers)
         with torch.no_grad():
             lent = network.encoder(images["real_b"], layers)
         described = {name: self.style.describe(features, positions) for name, features in lent.items()}
-        return {
+        terms = {
             "content": mse_loss(found[LAST], images["wanted"]),
             "style": self.style.compare(found, described, count_positions(fake)),
             "total_variation": self.smoothness(fake),
         }
+        if self.weight("generator", "identity"):
+            pairs = [(images[f"same_{domain}"], images[f"real_{domain}"]) for domain in "ab"]
+            terms["identity"] = torch.stack([mse_loss(same, real) for same, real in pairs]).mean()
+        return terms

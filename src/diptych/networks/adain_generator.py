@@ -43,8 +43,11 @@ class AdaINGenerator(StyleNetwork):
 
     def forward(self, x: Tensor, code: Tensor | None = None) -> Tensor:
         """Map N×3×H×W to N×3×H×W for any H and W; the decoder is linear at its end, so values may pass ±1."""
-        height, width = x.shape[-2:]
-        features = self.exchange(self.encode(x), self.usual if code is None else code)
+        return self.draw(self.exchange(self.encode(x), self.usual if code is None else code), x)
+
+    def draw(self, features: Tensor, like: Tensor) -> Tensor:
+        """Return the image that features are drawn as, as high and wide as another."""
+        height, width = like.shape[-2:]
         return self.decoder(features)[..., :height, :width]
 
     def encode(self, x: Tensor) -> Tensor:
