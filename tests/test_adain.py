@@ -64,6 +64,19 @@ def test_the_decoder_mirrors_the_encoder(network: AdaINGenerator) -> None:
     assert network.encoder.names[-1] == "relu4_1"
 
 
+@pytest.mark.parametrize("deepest", [1, 2, 5])
+def test_statistics_are_exchanged_as_deep_as_is_asked(deepest: int) -> None:
+    method = make("adain", deepest=deepest)
+    network = method.generator_ab
+    assert network.encoder.names[-1] == f"relu{deepest}_1"
+    assert list(method.style.layers) == [f"relu{level}_1" for level in range(1, deepest + 1)]
+    assert (network.stride, network.usual.shape[1]) == (2 ** (deepest - 1), 2 * (64, 128, 256, 512, 512)[deepest - 1])
+    assert network(paint(0, 37, 19)).shape == (1, 3, 37, 19)
+    assert network.arguments["deepest"] == deepest  # a bundle's header says so
+    with pytest.raises(UserError, match="deepest = 6: must lie between 1 and 5"):
+        make("adain", deepest=6)
+
+
 @pytest.mark.parametrize("name", ["adain", "fusion", "wct"])
 def test_the_usual_code_follows_the_codes_seen(name: str) -> None:
     method = make(name)

@@ -14,12 +14,14 @@ from diptych.losses.perceptual import count_positions
 from diptych.methods.decoding import Decoding
 from diptych.methods.player import Images, Terms
 from diptych.networks import AdaINGenerator, Vgg
-from diptych.networks.adain_generator import LAST
 from diptych.networks.statistics import measure_statistics
 
 
 class AdaIN(Decoding):
-    """A decoder learns to draw features whose statistics were exchanged; any image lends its style afterwards."""
+    """A decoder learns to draw features whose statistics were exchanged; any image lends its style afterwards.
+
+    They are exchanged at `relu{deepest}_1` and compared in `layers`, by default the first of each block up to there.
+    """
 
     generator_ab: AdaINGenerator
 
@@ -28,10 +30,12 @@ class AdaIN(Decoding):
         generator: object = None,
         *,
         encoder: Vgg,
-        layers: Sequence[str] = ("relu1_1", "relu2_1", "relu3_1", "relu4_1"),
+        deepest: int = 4,
+        layers: Sequence[str] | None = None,
         **settings: Any,
     ) -> None:
-        super().__init__({"network": "AdaINGenerator"}, encoder, **settings)
+        super().__init__({"network": "AdaINGenerator", "deepest": deepest}, encoder, **settings)
+        layers = layers or [f"relu{level}_1" for level in range(1, deepest + 1)]
         self.style = MomentStyle(dict.fromkeys(layers, 1.0), self.generator_ab.encoder)
         self.smoothness = TotalVariation()
 
@@ -61,7 +65,7 @@ class AdaIN(Decoding):
             lent = network.encoder(images["real_b"], layers)
         described = {name: self.style.describe(features, positions) for name, features in lent.items()}
         terms = {
-            "content": mse_loss(found[LAST], images["wanted"]),
+            "content": mse_loss(found[network.last], images["wanted"]),
             "style": self.style.compare(found, described, count_positions(fake)),
             "total_variation": self.smoothness(fake),
         }

@@ -13,21 +13,17 @@ from diptych.networks.mirror import mirror
 from diptych.networks.registry import Channels
 from diptych.networks.statistics import exchange_statistics, measure_statistics
 from diptych.networks.style_network import StyleNetwork
-from diptych.networks.vgg import Kind, Preprocessing, Vgg
-
-LAST = "relu4_1"
+from diptych.networks.vgg import Kind, Level, Preprocessing, Vgg
 
 
 class AdaINGenerator(StyleNetwork):
-    """VGG up to relu4_1, whose channels get the means and deviations of a style, and its mirror image.
+    """VGG up to `relu{deepest}_1`, whose channels get the means and deviations of a style, and its mirror image.
 
     The encoder is drawn at random here; whoever trains the decoder puts the right weights in first, and a bundle
     carries them.
     """
 
     translates = True
-    stride = 8
-    smallest = 16  # two positions a side at relu4_1, for the reflection padding
 
     def __init__(
         self,
@@ -35,11 +31,15 @@ class AdaINGenerator(StyleNetwork):
         out_channels: Channels = 3,
         encoder: Kind = "vgg19",
         preprocessing: Preprocessing = "torchvision",
+        deepest: Level = 4,
     ) -> None:
         super().__init__()
-        self.encoder = Vgg(encoder, "random", rescale=False, preprocessing=preprocessing, last=LAST)
+        self.encoder = Vgg(encoder, "random", rescale=False, preprocessing=preprocessing, last=f"relu{deepest}_1")
+        self.last = self.encoder.names[-1]
         self.decoder = mirror(self.encoder.layers, out_channels)
-        self.remember(2 * self.encoder.count_channels(LAST))
+        self.stride = 2 ** (deepest - 1)
+        self.smallest = 2 * self.stride  # for the decoder's reflection padding
+        self.remember(2 * self.encoder.count_channels(self.last))
 
     def forward(self, x: Tensor, code: Tensor | None = None) -> Tensor:
         """Map N×3×H×W to N×3×H×W for any H and W; the decoder is linear at its end, so values may pass ±1."""
@@ -52,12 +52,12 @@ class AdaINGenerator(StyleNetwork):
 
     def encode(self, x: Tensor) -> Tensor:
         """Return the features in which statistics are exchanged."""
-        return self.look(x)[LAST]
+        return self.look(x)[self.last]
 
     def look(self, x: Tensor, layers: Sequence[str] = ()) -> dict[str, Tensor]:
         """Return those features and the ones of other layers, by name, in one call."""
         padded = pad_to_multiple(x, self.stride, self.smallest)
-        return self.encoder(padded, (*layers, LAST))
+        return self.encoder(padded, (*layers, self.last))
 
     def exchange(self, features: Tensor, code: Tensor) -> Tensor:
         """Equation 8, for a code of one place or of several."""

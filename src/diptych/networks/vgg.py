@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -17,10 +17,13 @@ from torch.utils.checkpoint import checkpoint
 
 from diptych.errors import DataError, MachineError, UserError, name_reason
 from diptych.networks.encoder import Encoder, Reduce, make_noise
+from diptych.networks.registry import Range
 from diptych.networks.winograd import Conv3x3
 
 Kind = Literal["vgg16", "vgg19", "small"]
 Preprocessing = Literal["torchvision", "caffe"]
+Level = Annotated[int, Range(1, 5)]
+"""A block of VGG, of which networks take the first activation."""
 
 OWN = Path(__file__).with_name("small_encoder.safetensors")  # made by scripts/train_encoder.py
 _LETTERS = {"vgg16": "D", "vgg19": "E"}  # torchvision's

@@ -5,7 +5,6 @@ NeurIPS 2017. https://arxiv.org/abs/1705.08086
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated
 
 import torch
 from torch import Tensor, nn
@@ -13,13 +12,12 @@ from torch import Tensor, nn
 from diptych.errors import UserError
 from diptych.networks.layers import pad_to_multiple
 from diptych.networks.mirror import mirror
-from diptych.networks.registry import Channels, Range
+from diptych.networks.registry import Channels
 from diptych.networks.statistics import fit_code
 from diptych.networks.style_network import StyleNetwork
 from diptych.networks.symmetric import raise_power
-from diptych.networks.vgg import Kind, Preprocessing, Vgg
+from diptych.networks.vgg import Kind, Level, Preprocessing, Vgg
 
-Level = Annotated[int, Range(1, 5)]
 _LEAST = 1e-5  # what every direction of features varies by at least
 
 
