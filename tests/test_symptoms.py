@@ -1,5 +1,7 @@
 """Every symptom is seen where it is made, and not seen on real images."""
 
+import math
+import warnings
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,8 @@ def test_real_translations_show_nothing(flat: Tensor, fluent: Tensor) -> None:
 def test_collapse_shows(fluent: Tensor) -> None:
     same = fluent[:1].expand_as(fluent) + 0.01 * torch.rand(fluent.shape, generator=torch.Generator().manual_seed(0))
     assert shows("output_variation", symptoms.measure_variation(same, fluent))
+    with warnings.catch_warnings(action="error"):  # one style image, as Johnson's: nothing to compare with
+        assert math.isnan(symptoms.measure_variation(same, fluent[:1]))
 
 
 def test_saturation_shows(fluent: Tensor) -> None:

@@ -3,6 +3,7 @@
 All take N×C×H×W images in [-1, 1] and need no truth.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -61,7 +62,9 @@ def measure_separation(real: Tensor, fake: Tensor) -> float:
 
 
 def measure_variation(fakes: Tensor, reals: Tensor) -> float:
-    """Return the deviation across fakes over that across real images of the same domain."""
+    """Return the deviation across fakes over that across real images of the same domain; NaN where there is one."""
+    if min(len(fakes), len(reals)) < 2:
+        return math.nan
     return float(fakes.std(0).mean() / reals.std(0).mean().clamp_min(1e-6))
 
 
