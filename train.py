@@ -173,6 +173,10 @@ def rephrase(error: Exception) -> str:
     key = re.match(r"Could not override '([^']+)'", message)
     if key is None:
         return " ".join(message.split("Config search path")[0].split())
+    inner = re.search(r"full_key: (\S+)", str(error.__cause__))
+    if inner and inner[1].startswith(f"{key[1]}."):  # names in braces are added to what is there, and must be known
+        name = inner[1].rpartition(".")[2]
+        return f"{key[1]} has no {name} yet: +{inner[1]}=VALUE adds it, ~{key[1]}.NAME takes one away"
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         keys = list(list_keys(hydra.compose("train")))

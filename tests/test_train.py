@@ -231,6 +231,11 @@ def test_help_explains_groups_and_overrides() -> None:
 
 
 MISTAKES = [
+    (
+        ["method=fusion", "method.content.layers={relu3_1:1.0}"],
+        2,
+        r"method\.content\.layers has no relu3_1 yet: \+method\.content\.layers\.relu3_1=VALUE adds it, ~method",
+    ),
     (["generator.widht=3"], 2, r"there is no key generator\.widht .*did you mean generator\.width\?"),
     (["experiment=mone2photo"], 2, r"Could not find 'experiment/mone2photo'.*monet2photo"),
     (["experiment=monet2photo", "data.root=/nowhere", "data.download=null"], 4, r"/nowhere/trainA: no such folder"),
