@@ -120,6 +120,17 @@ def test_layers_have_the_names_of_the_paper_and_mean_activation_one(encoder: Vgg
         encoder(noise, ["relu9_1"])
 
 
+def test_weights_are_rescaled_unless_they_are_imagenets(tmp_path: Path) -> None:
+    drawn, plain, scaled = (Vgg("small", "random", rescale=word) for word in ("auto", False, True))
+    assert torch.equal(drawn.layers[2].weight, scaled.layers[2].weight)
+    assert not torch.equal(drawn.layers[2].weight, plain.layers[2].weight)
+    state = {f"features.{name.removeprefix('layers.')}": tensor for name, tensor in plain.state_dict().items()}
+    torch.save(state, tmp_path / "vgg.pth")
+    assert torch.equal(Vgg("small", str(tmp_path / "vgg.pth"), "auto").layers[2].weight, plain.layers[2].weight)
+    with pytest.raises(UserError, match="encoder rescale 'yes' is not one of True, False, auto"):
+        Vgg("small", "random", "yes")  # type: ignore[arg-type]
+
+
 def test_weights_from_a_file_give_torchvisions_features(tmp_path: Path) -> None:
     torch.manual_seed(0)
     theirs = make_layers(cfgs["D"], batch_norm=False)

@@ -23,7 +23,7 @@ import train  # noqa: E402
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 GROUPS = ("generator", "discriminator", "logger", "trainer", "callbacks", "method", "data")
 PARTS = [f"{group}={path.stem}" for group in GROUPS for path in sorted((CONF / group).glob("*.yaml"))]
-RANDOM = ["method.encoder.weights=random", "method.encoder.rescale=true", "method.encoder.kind=small"]
+RANDOM = ["method.encoder.weights=random", "method.encoder.kind=small"]
 SWITCHES = [
     "precision=bf16",
     "precision=auto",
@@ -47,7 +47,7 @@ SWITCHES = [
     "method=encoder_decoder data.paired=true generator.blocks=0 recompute=true",
     "method=fusion method.encoder.weights=random method.encoder.kind=vgg16 method.width=4 method.fusion=concatenate "
     "method.encoder.rescale=true precision=bf16 accumulate=2 data.batch_size=2",
-    "method=adain method.encoder.weights=random method.encoder.rescale=true method.encoder.kind=vgg16 precision=bf16",
+    "method=adain method.encoder.weights=random method.encoder.kind=vgg16 precision=bf16",
     "method.schedule.shape=cosine data.batch_size=2 data.flip=false data.workers=1 data.cache=false",
 ]
 NEEDS = {  # what a method does not do without

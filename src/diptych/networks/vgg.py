@@ -38,9 +38,10 @@ class Vgg(Encoder):
 
     `weights`: `imagenet` (torchvision's, kept in torch's cache), `own` (a small one trained on emoji, comes with this
     package), a file with a state dict as torchvision's, or `random`, drawn from `seed`. What is in a file decides
-    about `kind`. With `rescale` each layer's mean activation is one (Gatys et al. 2016, section 2). Layers are
-    `conv1_1`, `relu1_1`, … `pool5`. `preprocessing` is what the weights were trained with: `torchvision`, or `caffe` (0
-    to 255, BGR, the mean subtracted) for files converted from the original release. With `recompute` a block's
+    about `kind`. With `rescale` each layer's mean activation is one (Gatys et al. 2016, section 2); `auto`: unless the
+    weights are ImageNet's or a file's. Layers are `conv1_1`, `relu1_1`, … `pool5`. `preprocessing` is what the weights
+    were trained with: `torchvision`, or `caffe` (0 to 255, BGR, the mean subtracted) for files converted from the
+    original release. With `recompute` a block's
     activations are computed again in the backward instead of kept. Layers behind `last` are left out.
     """
 
@@ -53,7 +54,7 @@ class Vgg(Encoder):
         self,
         kind: Kind = "vgg19",
         weights: str = "imagenet",
-        rescale: bool = True,
+        rescale: bool | Literal["auto"] = True,
         pooling: Literal["max", "average"] = "max",
         preprocessing: Preprocessing = "torchvision",
         recompute: bool = False,
@@ -64,11 +65,12 @@ class Vgg(Encoder):
         choices = {
             "kind": (kind, get_args(Kind)),
             "pooling": (pooling, ("max", "average")),
+            "rescale": (rescale, (True, False, "auto")),
             "preprocessing": (preprocessing, ("torchvision", "caffe")),
         }
         for name, (value, known) in choices.items():
             if value not in known:
-                raise UserError(f"encoder {name} {value!r} is not one of {', '.join(known)}")
+                raise UserError(f"encoder {name} {value!r} is not one of {', '.join(map(str, known))}")
         state = None if weights == "random" else _obtain(kind, weights)
         self.kind = kind if state is None else _recognise(state, kind)
         self.preprocessing, self.recompute = preprocessing, recompute
@@ -83,7 +85,7 @@ class Vgg(Encoder):
             self._draw(seed)
         else:
             self._load(state, weights)
-        if rescale:
+        if rescale is True or (rescale == "auto" and weights in ("own", "random")):
             self._rescale(seed)
         self.requires_grad_(False).eval()
 
