@@ -92,6 +92,7 @@ def test_each_image_of_b_is_a_style(
     assert "generator.styles = 1, but B has 2 images: generator.styles=2" in capfd.readouterr().err
     run(monkeypatch, *overrides, *words, "generator.styles=2")
     bundle = tmp_path / "run" / "translators" / "ab.safetensors"
+    assert f"diptych stylize YOUR_IMAGES --style AN_IMAGE --translator {bundle}" in capfd.readouterr().out
     network = load_translator(bundle).network
     assert isinstance(network, ConditionalGenerator)
     assert network.describe_style(paint(2)).argmax() == 1

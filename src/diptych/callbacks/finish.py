@@ -14,6 +14,7 @@ from diptych.data import UnpairedData
 from diptych.data.text_files import write_text
 from diptych.methods import Method
 from diptych.metrics import Evaluation, EvaluationData, evaluate
+from diptych.networks import Network, StyleNetwork
 from diptych.translator import Translator
 
 FINISHED = "finished"
@@ -53,7 +54,8 @@ class Finish(Callback):
             text = json.dumps({direction: scores.to_dict() for direction, scores in self.scores.items()}, indent=2)
             write_text(self.run_dir / "metrics.json", text + "\n")
         write_text(self.run_dir / FINISHED, f"{pl_module.iteration}\n")
-        self._say_next(console, paths)
+        direction, path = next(iter(paths.items()))
+        self._say_next(console, pl_module.translators[direction], path)
 
     def _evaluate(self, translator: Translator, data: UnpairedData, direction: str, console: Console) -> None:
         here, there = tuple(direction)
@@ -85,9 +87,10 @@ class Finish(Callback):
             "images_seen": method.images_seen,
         }
 
-    def _say_next(self, console: Console, paths: dict[str, Path]) -> None:
+    def _say_next(self, console: Console, network: Network, path: Path) -> None:
         """Print where things are and the command that applies them."""
-        path = next(iter(paths.values()))
         console.print(f"Pictures: {self.run_dir / 'samples' / 'final.png'}", soft_wrap=True, highlight=False)
-        command = ["diptych", "translate", "YOUR_IMAGES", "--translator", str(path), "--out", "translated"]
+        words = ["stylize", "YOUR_IMAGES", "--style", "AN_IMAGE"]
+        command = ["diptych", *(words if isinstance(network, StyleNetwork) else ["translate", "YOUR_IMAGES"])]
+        command += ["--translator", str(path), "--out", "translated"]
         console.print(f"Next: {shlex.join(command)}", soft_wrap=True, highlight=False, markup=False)
