@@ -42,12 +42,14 @@ class AdaIN(Decoding):
     def render(self, batch: Images) -> Images:
         network, real, style = self.generator_ab, batch["a"], batch["b"]
         with torch.no_grad():
-            own, lent = network.encode(real), network.encode(style)
+            own, looked = network.encode(real), network.look(style, tuple(self.style.layers))
+            lent, positions = looked[network.last], count_positions(style)
             code = measure_statistics(lent)
             wanted = network.exchange(own, code)
             if self.training:
                 network.follow(code, first=not self.iteration)
-        images = {"real_a": real, "real_b": style, "wanted": wanted, "fake_b": network.draw(wanted, real)}
+            described = {f"style_{name}": self.style.describe(looked[name], positions) for name in self.style.layers}
+        images = {"real_a": real, "real_b": style, "wanted": wanted, "fake_b": network.draw(wanted, real)} | described
         if self.weight("generator", "identity"):
             images |= {"same_a": network.draw(own, real), "same_b": network.draw(lent, style)}
         return images
@@ -58,12 +60,9 @@ class AdaIN(Decoding):
         `identity`, which is no part of the paper: an image in its own style is that image (Park and Lee 2019, equation
         9, on pixels).
         """
-        network, fake, positions = self.generator_ab, images["fake_b"], count_positions(images["real_b"])
-        layers = tuple(self.style.layers)
-        found = network.look(fake, layers)
-        with torch.no_grad():
-            lent = network.encoder(images["real_b"], layers)
-        described = {name: self.style.describe(features, positions) for name, features in lent.items()}
+        network, fake = self.generator_ab, images["fake_b"]
+        found = network.look(fake, tuple(self.style.layers))
+        described = {name: images[f"style_{name}"] for name in self.style.layers}
         terms = {
             "content": mse_loss(found[network.last], images["wanted"]),
             "style": self.style.compare(found, described, count_positions(fake)),
