@@ -41,8 +41,8 @@ class Vgg(Encoder):
     about `kind`. With `rescale` each layer's mean activation is one (Gatys et al. 2016, section 2); `auto`: unless the
     weights are ImageNet's or a file's. Layers are `conv1_1`, `relu1_1`, … `pool5`. `preprocessing` is what the weights
     were trained with: `torchvision`, or `caffe` (0 to 255, BGR, the mean subtracted) for files converted from the
-    original release. With `recompute` a block's
-    activations are computed again in the backward instead of kept. Layers behind `last` are left out.
+    original release. With `recompute` a block's activations are computed again in the backward instead of kept. Layers
+    behind `last` are left out.
     """
 
     kind: Kind
