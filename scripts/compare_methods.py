@@ -1,4 +1,4 @@
-"""Train several methods for equal time on flat2fluent, measure all of them with one judge, and draw a row for each.
+"""Train several methods for equal time on flat2fluent, measure all of them with one classifier, and draw a row for each.
 
     python scripts/compare_methods.py train --paired PAIRED --minutes 10 --jobs 2 --out runs/methods
     python scripts/compare_methods.py measure --out runs/methods
@@ -46,8 +46,8 @@ STYLES = {  # what is tabulated, and how it is written
     "l1": "{:.4f}",
     "changed": "{:.4f}",
     "swd": "{:.4f}",
-    "kernel": "{:.4f}",
-    "judged_b": "{:.1%}",
+    "kid": "{:.4f}",
+    "classified_b": "{:.1%}",
 }
 COLUMNS = 10  # images of each method in the picture
 
@@ -125,13 +125,13 @@ def train(options: argparse.Namespace, console: Console) -> None:
 
 
 def measure(options: argparse.Namespace, console: Console) -> None:
-    """Evaluate every finished run with one judge; write results.json, print the table, draw a row for each method."""
-    judge, rows, pictures = None, [], []
+    """Evaluate every finished run with one classifier; write results.json, print the table, draw a row for each method."""
+    classifier, rows, pictures = None, [], []
     for path in sorted(options.out.glob("*-minutes/*/run.json")):
         translator = load_translator(path.parent / "translators" / "ab.safetensors")
         data = find_evaluation_data(translator, ROOT / "data" / "flat2fluent")
-        scores = evaluate(translator, data, judge=judge)
-        judge = judge or scores.judge
+        scores = evaluate(translator, data, classifier=classifier)
+        classifier = classifier or scores.classifier
         note = json.loads(path.read_text()) | {"batches": translator.notes["iteration"]}
         rows.append(note | scores.translator)
         shown = {
@@ -139,11 +139,11 @@ def measure(options: argparse.Namespace, console: Console) -> None:
             for domain in "ab"
         }
         pictures.append((f"{note['name']} {note['seed']}, {note['minutes']:g} min", translator(shown["a"])))
-    if judge is None:
+    if classifier is None:
         raise SystemExit(f"error: {options.out} holds no finished run; train some first")
     rows += [{"name": "copying"} | scores.copying, {"name": "real train B"} | scores.real]
     (options.out / "results.json").write_text(json.dumps(rows, indent=1) + "\n")
-    console.print(f"judge: {judge.accuracy:.1%} right on real test images")
+    console.print(f"classifier: {classifier.accuracy:.1%} right on real test images")
     print_table(rows, console)
     draw_rows([("input", shown["a"]), *pictures, ("truth", shown["b"])]).save(options.out / "methods.png")
 

@@ -16,7 +16,7 @@ from diptych.images import read_tensor
 from diptych.inference import choose_engine
 from diptych.inference.pipeline import Behind, look_ahead
 from diptych.networks import build, initialise
-from diptych.translator import Translator
+from diptych.translators import Translator
 
 EXPORTED = [name for name in ("onnx", "openvino") if engines.is_installed(name)]
 
@@ -24,7 +24,7 @@ EXPORTED = [name for name in ("onnx", "openvino") if engines.is_installed(name)]
 def make_translator(network: str = "ResnetGenerator", **arguments: object) -> Translator:
     torch.manual_seed(0)
     made = build(network, **({"width": 4} | arguments))
-    initialise(made, gain=0.3)
+    initialise(made, init_gain=0.3)
     return Translator(made.eval().requires_grad_(False), {"direction": "ab"})
 
 

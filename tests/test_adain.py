@@ -12,9 +12,9 @@ from diptych.cli import main
 from diptych.errors import UserError
 from diptych.images import read_tensor, write_image
 from diptych.inference.stylizing import paint_in_codes
-from diptych.methods.objective import Style
+from diptych.losses.style_transfer import Style
 from diptych.networks import AdaINGenerator, build
-from diptych.translator import Translator, load_translator
+from diptych.translators import Translator, load_translator
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def paint(seed: int, height: int = 40, width: int = 32) -> Tensor:
 
 
 def test_channels_get_the_styles_mean_and_deviation(network: AdaINGenerator) -> None:
-    features, code = torch.randn(2, 512, 5, 4), network.describe_style(paint(1, 64, 48))
+    features, code = torch.randn(2, 512, 5, 4), network.encode_style(paint(1, 64, 48))
     exchanged = network.exchange(features, code)
     mean, deviation = (part.expand(2, -1, -1, -1).flatten(1) for part in code.chunk(2, 1))
     torch.testing.assert_close(exchanged.mean((2, 3)), mean, atol=1e-5, rtol=1e-4)
@@ -38,12 +38,15 @@ def test_channels_get_the_styles_mean_and_deviation(network: AdaINGenerator) -> 
 def test_the_own_code_changes_nothing(network: AdaINGenerator) -> None:
     content = paint(0)
     torch.testing.assert_close(
-        network(content, network.describe_own(content)), network.decoder(network.encode(content)), atol=1e-4, rtol=1e-4
+        network(content, network.encode_content(content)),
+        network.decoder(network.encode(content)),
+        atol=1e-4,
+        rtol=1e-4,
     )
 
 
 def test_a_code_may_differ_from_place_to_place(network: AdaINGenerator) -> None:
-    features, one, two = torch.randn(1, 512, 4, 8), *(network.describe_style(paint(seed)) for seed in (1, 2))
+    features, one, two = torch.randn(1, 512, 4, 8), *(network.encode_style(paint(seed)) for seed in (1, 2))
     halves = torch.cat([one.expand(-1, -1, 4, 4), two.expand(-1, -1, 4, 4)], dim=3)
     mixed = network.exchange(features, halves)
     torch.testing.assert_close(mixed[..., :4], network.exchange(features, one)[..., :4])
@@ -81,7 +84,7 @@ def test_statistics_are_exchanged_as_deep_as_is_asked(deepest: int) -> None:
 def test_the_usual_code_follows_the_codes_seen(name: str) -> None:
     method = make(name)
     first, second = ({"a": torch.rand(2, 3, 16, 16), "b": torch.rand(2, 3, 16, 16)} for _ in range(2))
-    codes = [method.generator_ab.describe_style(batch["b"]).mean(0, keepdim=True) for batch in (first, second)]
+    codes = [method.generator_ab.encode_style(batch["b"]).mean(0, keepdim=True) for batch in (first, second)]
     method.render(first)
     torch.testing.assert_close(method.generator_ab.usual, codes[0])
     method.iteration = 1
@@ -97,14 +100,14 @@ def test_terms_are_the_papers() -> None:
     network, batch = method.generator_ab, {"a": torch.rand(1, 3, 16, 16), "b": torch.rand(1, 3, 24, 16)}
     images = method.render(batch)
     terms = method.generator_terms(images)
-    wanted = network.exchange(network.encode(batch["a"]), network.describe_style(batch["b"]))
+    wanted = network.exchange(network.encode(batch["a"]), network.encode_style(batch["b"]))
     expected = (network.encode(network.decoder(wanted)) - wanted).square().mean()
     torch.testing.assert_close(terms["content"], expected, rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(terms["style"], method.style(images["fake_b"], batch["b"]), rtol=1e-4, atol=1e-6)
     assert "identity" not in terms
     method.weights["generator"]["identity"] = 1.0
     images = method.render(batch)
-    drawn = [network(image, network.describe_own(image)) - image for image in (batch["a"], batch["b"])]
+    drawn = [network(image, network.encode_content(image)) - image for image in (batch["a"], batch["b"])]
     expected = sum(difference.square().mean() for difference in drawn) / 2
     torch.testing.assert_close(method.generator_terms(images)["identity"], expected, rtol=1e-3, atol=1e-6)
     with pytest.raises(UserError, match="VGG looks at RGB"):
@@ -116,7 +119,7 @@ def test_a_bundle_carries_its_encoder_and_takes_any_style(network: AdaINGenerato
     loaded = load_translator(tmp_path / "ab.safetensors")
     content, style = paint(0), paint(1, 20, 60)
     torch.testing.assert_close(loaded(content), network(content))
-    expected = network(content, network.describe_style(style)).clamp(-1, 1)
+    expected = network(content, network.encode_style(style)).clamp(-1, 1)
     torch.testing.assert_close(loaded(content, style), expected)
     assert not torch.equal(loaded(content, style), loaded(content, paint(2)))
     with pytest.raises(UserError, match="takes no style"):
@@ -125,7 +128,7 @@ def test_a_bundle_carries_its_encoder_and_takes_any_style(network: AdaINGenerato
 
 def test_codes_are_mixed_by_weights_masks_and_strength(network: AdaINGenerator) -> None:
     content, one, two = (paint(seed, 32, 48) for seed in range(3))
-    codes = [network.describe_style(style) for style in (one, two)]
+    codes = [network.encode_style(style) for style in (one, two)]
     alone = paint_in_codes(network, content, [Style(one)])
     torch.testing.assert_close(alone, network(content, codes[0]).clamp(-1, 1), atol=1e-4, rtol=1e-4)
     mixed = paint_in_codes(network, content, [Style(one, 7), Style(two, 3)])

@@ -8,9 +8,10 @@ import torch
 from conftest import make_cyclegan, make_trainer
 from pytorch_lightning import Callback
 
-from diptych.data import AdaptiveAugment, DiffAugment, InstanceNoise, UnpairedData
-from diptych.data.augmentation import POLICIES
+from diptych.data import UnpairedData
+from diptych.losses.augmentation import POLICIES
 from diptych.errors import UserError
+from diptych.losses import AdaptiveAugment, DiffAugment, InstanceNoise
 
 
 def test_translation_moves_by_whole_pixels_and_uncovers_grey() -> None:
@@ -150,6 +151,6 @@ def test_adaptive_augmentation_follows_the_discriminators_confidence() -> None:
 
 def test_each_domain_adapts_by_itself_and_is_remembered() -> None:
     method = make_cyclegan(augmentation=AdaptiveAugment(images=4))
-    method.duels["a"].augmentation.observe(torch.ones(1))
-    states = {name: part.state_dict() for name, part in method.remembered().items() if name.startswith("augment")}
+    method.adversarial_losses["a"].augmentation.observe(torch.ones(1))
+    states = {name: part.state_dict() for name, part in method.extra_state().items() if name.startswith("augment")}
     assert states == {"augmentation_a": {"probability": 0.25}, "augmentation_b": {"probability": 0.0}}

@@ -15,7 +15,7 @@ from diptych.data.domain import Notes
 from diptych.errors import DataError
 from diptych.images import Picture, load_image
 from diptych.networks import build
-from diptych.translator import Translator
+from diptych.translators import Translator
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from benchmarking import painting
 from diptych.inference import make_gatys
-from diptych.methods.objective import Style
+from diptych.losses.style_transfer import Style
 from diptych.networks import AdaINGenerator
 
 
@@ -19,7 +19,7 @@ def test_plain_adain_computes_the_same() -> None:
     torch.manual_seed(0)
     network = AdaINGenerator(encoder="small").eval().requires_grad_(False)
     content, style = painting.draw(1, 40), painting.draw(2, 32)
-    wanted = network(content, network.describe_style(style))
+    wanted = network(content, network.encode_style(style))
     torch.testing.assert_close(painting.PlainAdaIN(network)(content, style), wanted, rtol=1e-4, atol=1e-4)
 
 

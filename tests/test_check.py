@@ -1,4 +1,4 @@
-"""Bad files: found, named, skipped, remembered."""
+"""Bad files: found, named, skipped, extra_state."""
 
 import json
 import os

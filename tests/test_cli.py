@@ -15,7 +15,7 @@ from diptych.cli import main
 from diptych.images import read_tensor
 from diptych.inference.evaluation import find_evaluation_data
 from diptych.networks import build, initialise
-from diptych.translator import Translator, load_translator
+from diptych.translators import Translator, load_translator
 
 ROOT = Path(__file__).parent.parent
 DATA = ROOT / "data" / "flat2fluent"
@@ -192,7 +192,7 @@ def test_evaluate_prints_and_saves(bundle: Path, tmp_path: Path, capsys: pytest.
     assert "copying the input" in text
     scores = json.loads(out.read_text())
     assert scores["copying"]["psnr"] > 0
-    assert scores["judge_accuracy"] is None  # there are no training folders
+    assert scores["classifier_accuracy"] is None  # there are no training folders
     assert main(["evaluate", "--translator", str(bundle), "--data", str(tmp_path / "no"), "--out", str(out)]) == 4
 
 

@@ -1,4 +1,4 @@
-"""The script that compares methods: equal time, runs taken up again, one judge, a row for each."""
+"""The script that compares methods: equal time, runs taken up again, one classifier, a row for each."""
 
 import importlib
 import json
@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from test_train import ROOT
 
-from diptych.metrics import Judge, evaluation
+from diptych.metrics import DomainClassifier, evaluation
 
 sys.path.insert(0, str(ROOT / "scripts"))
 script = importlib.import_module("compare_methods")
@@ -43,8 +43,10 @@ def test_runs_of_equal_time_are_measured_and_drawn(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(script, "VARIANTS", tmp_path / "variants.yaml")
     script.VARIANTS.write_text(VARIANTS)
     monkeypatch.setattr(script, "PROBE", 50)
-    judge = Judge(torch.nn.Sequential(torch.nn.AvgPool2d(64), torch.nn.Flatten(), torch.nn.Linear(3, 1)), 0.5)
-    monkeypatch.setattr(evaluation, "train_judge", lambda *_: judge)
+    classifier = DomainClassifier(
+        torch.nn.Sequential(torch.nn.AvgPool2d(64), torch.nn.Flatten(), torch.nn.Linear(3, 1)), 0.5
+    )
+    monkeypatch.setattr(evaluation, "train_classifier", lambda *_: classifier)
     out = tmp_path / "runs"
     for words in (["train", "--minutes", "0.02"], ["train", "--minutes", "0.02"], ["measure"]):
         monkeypatch.setattr(sys, "argv", ["compare_methods.py", *words, "--out", str(out)])

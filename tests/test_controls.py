@@ -12,7 +12,7 @@ from diptych.cli import main
 from diptych.images import read_tensor, to_unit
 from diptych.inference import Controls
 from diptych.networks import build, initialise
-from diptych.translator import Translator
+from diptych.translators import Translator
 
 SIZES = {"a.png": (32, 24), "deep/b.png": (24, 24)}
 

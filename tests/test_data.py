@@ -9,8 +9,9 @@ import pytest
 import torch
 from conftest import write_noise
 
-from diptych.data import Domain, EpochBatches, Preparation, UnpairedData, UnpairedImages, list_images, seed_generator
+from diptych.data import Domain, EpochBatches, Preparation, UnpairedData, UnpairedImages, list_images
 from diptych.errors import DataError, UserError
+from diptych.randomness import seed_generator
 
 
 def make_data(root: Path, **changes: object) -> UnpairedData:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from diptych.errors import UserError
 from diptych.losses import R1, R2, CrossEntropy, Lazy, LeastSquares, LeCam, R1AndR2, Relativistic, ZeroCentred
-from diptych.methods.duel import Duel, Rules
+from diptych.methods.adversarial_loss import Duel, Rules
 from diptych.networks import MixedDiscriminator, MultiscaleDiscriminator, PatchDiscriminator, apply
 
 
@@ -106,9 +106,9 @@ def test_every_part_of_a_duel_trains_and_is_remembered() -> None:
     method, trainer = make_cyclegan(weights=weights, **parts), make_trainer()
     trainer.fit(method, Batches())
     assert {"discriminator/penalty_b", "discriminator/lecam_a"} <= trainer.callback_metrics.keys()
-    assert {"pool_a", "penalty_a", "lecam_a", "pool_b", "penalty_b", "lecam_b"} == method.remembered().keys()
-    assert method.duels["a"].lecam is not method.duels["b"].lecam
-    assert method.remembered()["penalty_b"].state_dict() == {"calls": 3}
+    assert {"pool_a", "penalty_a", "lecam_a", "pool_b", "penalty_b", "lecam_b"} == method.extra_state().keys()
+    assert method.adversarial_losses["a"].lecam is not method.adversarial_losses["b"].lecam
+    assert method.extra_state()["penalty_b"].state_dict() == {"calls": 3}
 
 
 def test_gradients_are_clipped_per_player() -> None:

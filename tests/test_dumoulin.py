@@ -12,10 +12,10 @@ from diptych.cli import main
 from diptych.errors import UserError
 from diptych.images import read_tensor, write_image
 from diptych.inference.stylizing import paint_in_codes
-from diptych.methods.objective import Style
+from diptych.losses.style_transfer import Style
 from diptych.networks import ConditionalGenerator
 from diptych.networks.conditional_generator import ConditionalNorm
-from diptych.translator import Translator, load_translator
+from diptych.translators import Translator, load_translator
 
 
 def paint(seed: int, height: int = 40, width: int = 32) -> Tensor:
@@ -53,10 +53,10 @@ def test_any_size_comes_back(network: ConditionalGenerator, size: tuple[int, int
 
 def test_learnt_styles_are_known_again_and_no_others(network: ConditionalGenerator) -> None:
     for number in range(2):
-        code = network.describe_style(paint(number + 1, 57, 80))
+        code = network.encode_style(paint(number + 1, 57, 80))
         assert code.flatten().tolist() == [float(number == 0), float(number == 1)]
     with pytest.raises(UserError, match="has learnt 2 styles, and the image is none of them"):
-        network.describe_style(paint(3))
+        network.encode_style(paint(3))
 
 
 def test_styles_are_mixed_by_weights_masks_and_strength(network: ConditionalGenerator) -> None:
@@ -95,7 +95,7 @@ def test_each_image_of_b_is_a_style(
     assert f"diptych stylize YOUR_IMAGES --style AN_IMAGE --translator {bundle}" in capfd.readouterr().out
     network = load_translator(bundle).network
     assert isinstance(network, ConditionalGenerator)
-    assert network.describe_style(paint(2)).argmax() == 1
+    assert network.encode_style(paint(2)).argmax() == 1
     command = ["stylize", str(tmp_path / "a" / "content.png"), "--translator", str(bundle), "--device", "cpu"]
     command += ["--out", str(tmp_path / "out"), "--style", f"{tmp_path}/b/one.png"]
     command += ["--style", f"{tmp_path}/b/two.png:2"]
@@ -114,4 +114,4 @@ def test_another_network_is_refused() -> None:
 def test_a_bundle_keeps_the_thumbnails(network: ConditionalGenerator, tmp_path: Path) -> None:
     Translator(network).save(tmp_path / "ab.safetensors")
     loaded = load_translator(tmp_path / "ab.safetensors")
-    torch.testing.assert_close(loaded(paint(0), paint(2)), network(paint(0), network.describe_style(paint(2))))
+    torch.testing.assert_close(loaded(paint(0), paint(2)), network(paint(0), network.encode_style(paint(2))))

@@ -12,7 +12,7 @@ from diptych.errors import FileError, UserError
 from diptych.losses import Content, GramStyle
 from diptych.networks import NetworkEncoder, Vgg, build
 from diptych.networks.vgg import OWN
-from diptych.translator import Translator
+from diptych.translators import Translator
 
 
 def paint(seed: int) -> Tensor:

@@ -40,7 +40,7 @@ from diptych.methods import (
     SimDCL,
 )
 from diptych.methods.gcgan import GEOMETRIES
-from diptych.networks import PatchMapper, Vgg, build, find_landmarks
+from diptych.networks import SimilarityHead, Vgg, build, find_default_layers
 
 GOLDEN = Path(__file__).parent / "data" / "golden"
 GENERATOR = {"network": "ResnetGenerator", "width": 4, "blocks": 2}
@@ -96,8 +96,8 @@ METHODS = {
     "gcgan": (GcGAN, {**TURNED, "adversarial_ab": 1.0, "geometry": 20.0, "identity_b": 1.0}, {**TURNED, **ONE}, {}),
     "distancegan": (DistanceGAN, {"adversarial_ab": 1.0, "distance": 0.5}, ONE, {}),
     "pix2pix": (Pix2Pix, {"adversarial_ab": 1.0, "reconstruction_b": 100.0}, ONE, {}),
-    "adain": (AdaIN, PAINTING, None, {"scheme": "kaiming", "gain": 1.0}),
-    "wct": (WCT, {"pixel": 1.0, "feature": 1.0}, None, {"scheme": "kaiming", "deepest": 3, "levels": 2}),
+    "adain": (AdaIN, PAINTING, None, {"init": "kaiming", "init_gain": 1.0}),
+    "wct": (WCT, {"pixel": 1.0, "feature": 1.0}, None, {"init": "kaiming", "deepest": 3, "levels": 2}),
     "fusion": (Fusion, FUSION, None, {"width": 4}),
     "fusion_concatenate": (Fusion, FUSION, None, {"width": 4, "fusion": "concatenate"}),
     "johnson": (Johnson, PAINTING, {}, {}),
@@ -113,11 +113,11 @@ def make(name: str, network: object = None, **changes: object) -> Method:
     network = network or (CONDITIONAL if kind is Dumoulin else GENERATOR)
     adam = functools.partial(torch.optim.Adam, lr=2e-4, betas=(0.5, 0.999))
     seed_everything(0, verbose=False)
-    shared = {"schedule": Schedule(2, 2), "scheme": "xavier", "gain": 0.5, **settings, **changes}
+    shared = {"schedule": Schedule(2, 2), "init": "xavier", "init_gain": 0.5, **settings, **changes}
     if kind in (AdaIN, WCT, Fusion, Johnson, Dumoulin):
         shared |= {"encoder": Vgg("vgg16", "random")}
     if kind in (Fusion, Johnson, Dumoulin):
-        shared |= {"smoothness": TotalVariation()}
+        shared |= {"total_variation": TotalVariation()}
         shared |= {"content": functools.partial(Content, {"relu2_1": 1.0})}
         shared |= {"style": functools.partial(GramStyle, {"relu1_1": 1.0, "relu2_1": 1.0})}
     if discriminator is None:
@@ -151,11 +151,11 @@ def test_every_parameter_of_a_player_gets_a_gradient_and_no_other(name: str) -> 
     assert all(name in ("adain", "wct") and ".encoder." in path for path in frozen)
     for player in method.players():
         method.zero_grad()
-        with method._only(player):
+        with method.only(player):
             images = method.render(
                 {"a": torch.rand(2, 3, 16, 16), "b": torch.rand(2, 3, 16, 16), "index_b": BOTH_STYLES}
             )
-            method.weigh(player.name, player.terms(images)).backward()
+            method.weights.sum(player.name, player.terms(images)).backward()
         own = {id(parameter) for parameter in player.parameters()}
         for path, parameter in method.named_parameters():
             if id(parameter) in own:
@@ -201,9 +201,8 @@ def test_flipped_images_are_compared_with_unflipped_features() -> None:
     batch = {"a": torch.rand(1, 3, 16, 16), "b": torch.rand(1, 3, 16, 16)}
     values = []
     for flipped in (False, True):
-        method.flip_equivariance, method._flipped = False, flipped
-        images = method.render(batch)
-        method._flipped = flipped
+        method.flip_equivariance = False
+        images = method.render(batch) | {"flipped": torch.tensor([flipped])}
         images["fake_b"] = batch["b"].flip(-1) if flipped else batch["b"]
         torch.manual_seed(3)
         values.append(method.generator_terms(images)["contrastive_a"].item())
@@ -212,7 +211,7 @@ def test_flipped_images_are_compared_with_unflipped_features() -> None:
 
 def test_similarity_sees_the_kind_and_not_the_order_of_layers_patches() -> None:
     """The mapper in a few plain lines; a layer of fewer patches decides how many count."""
-    mapper, layers = PatchMapper(2, 5), [torch.rand(1, 9, 8), torch.rand(1, 7, 8)]
+    mapper, layers = SimilarityHead(2, 5), [torch.rand(1, 9, 8), torch.rand(1, 7, 8)]
     image = torch.stack([layer[:, :7] for layer in layers], 1)
     hidden = torch.relu(conv2d(image, mapper.model[0].weight, mapper.model[0].bias, stride=2)).mean((2, 3))
     vector = mapper.model[6](torch.relu(mapper.model[4](hidden)))
@@ -244,8 +243,8 @@ def test_johnsons_terms_are_the_losses_of_the_rendered_images() -> None:
     method = make("johnson")
     images = method.render({"a": torch.rand(2, 3, 16, 16), "b": torch.rand(2, 3, 16, 16)})
     terms = method.generator_terms(images)
-    torch.testing.assert_close(terms["content"], method.look.content(images["fake_b"], images["real_a"]))
-    torch.testing.assert_close(terms["style"], method.look.style(images["fake_b"], images["real_b"]))
+    torch.testing.assert_close(terms["content"], method.loss.content(images["fake_b"], images["real_a"]))
+    torch.testing.assert_close(terms["style"], method.loss.style(images["fake_b"], images["real_b"]))
     assert not any("encoder" in name for name in method.state_dict())
     with pytest.raises(UserError, match="VGG looks at RGB: A has 1 channels and B has 3"):
         make("johnson", channels={"a": 1, "b": 3})
@@ -271,9 +270,9 @@ def test_paired_methods_refuse_unpaired_data(name: str, tiny_data: Path) -> None
 
 def test_landmarks_are_the_published_layers_or_what_corresponds() -> None:
     sampling = {"upsampling": "antialias", "downsampling": "antialias"}
-    assert find_landmarks(build("ResnetGenerator", width=4, **sampling)) == [0, 4, 8, 12, 16]
-    assert find_landmarks(build("ResnetGenerator", width=4, blocks=4)) == [0, 4, 7, 10, 12]
-    assert find_landmarks(build("ResnetGenerator", width=4, blocks=1)) == [0, 4, 7, 10]
+    assert find_default_layers(build("ResnetGenerator", width=4, **sampling)) == [0, 4, 8, 12, 16]
+    assert find_default_layers(build("ResnetGenerator", width=4, blocks=4)) == [0, 4, 7, 10, 12]
+    assert find_default_layers(build("ResnetGenerator", width=4, blocks=1)) == [0, 4, 7, 10]
     assert make("cut", layers=None).contrast.layers == (0, 4, 7, 10, 11)
     assert make("dclgan", layers=None).contrast.layers == (4, 7, 10, 11)
 

@@ -14,9 +14,9 @@ from diptych.cli import main
 from diptych.errors import UserError
 from diptych.images import read_tensor, write_image
 from diptych.inference.stylizing import paint_in_codes
-from diptych.methods.objective import Style
+from diptych.losses.style_transfer import Style
 from diptych.networks import FusionGenerator, build, initialise
-from diptych.translator import Translator, load_translator
+from diptych.translators import Translator, load_translator
 
 WAYS = ("concatenate", "adain", "weighted")
 
@@ -38,8 +38,8 @@ def test_a_code_is_the_mean_and_deviation_of_the_style_encoders_features() -> No
     flat = network.style_encoder(style)[0].flatten(1)
     assert flat.shape == (8, 6 * 4)
     expected = torch.cat([flat.mean(1), flat.std(1, unbiased=False)])
-    torch.testing.assert_close(network.describe_style(style).flatten(), expected, atol=1e-3, rtol=1e-3)
-    assert torch.equal(network.describe_own(style), network.describe_style(style))
+    torch.testing.assert_close(network.encode_style(style).flatten(), expected, atol=1e-3, rtol=1e-3)
+    assert torch.equal(network.encode_content(style), network.encode_style(style))
 
 
 @pytest.mark.parametrize("fusion", WAYS)
@@ -65,7 +65,7 @@ def test_fusions_are_what_they_say(fusion: str) -> None:
 @pytest.mark.parametrize("fusion", WAYS)
 def test_a_code_may_differ_from_place_to_place(fusion: str) -> None:
     network, features = make_network(fusion), torch.rand(2, 8, 4, 8)
-    one, two = (network.describe_style(paint(seed)) for seed in (1, 2))
+    one, two = (network.encode_style(paint(seed)) for seed in (1, 2))
     uniform = network.fuse(features, one)
     torch.testing.assert_close(network.fuse(features, one.expand(-1, -1, 9, 3)), uniform)
     torch.testing.assert_close(network.fuse(features, one.expand(-1, -1, 1, 3)), uniform)
@@ -80,7 +80,7 @@ def test_a_code_may_differ_from_place_to_place(fusion: str) -> None:
 
 def test_the_usual_code_is_used_where_none_is_given() -> None:
     network, content = make_network("adain"), paint(0)
-    code = network.describe_style(paint(1))
+    code = network.encode_style(paint(1))
     network.usual.copy_(code)
     assert torch.equal(network(content), network(content, code))
 
@@ -105,7 +105,7 @@ def test_each_player_learns_from_its_own_terms_alone(fusion: str) -> None:
     for player in method.players():
         method.zero_grad()
         images = method.render({"a": torch.rand(2, 3, 16, 20), "b": torch.rand(2, 3, 16, 20)})
-        method.weigh(player.name, player.terms(images)).backward()
+        method.weights.sum(player.name, player.terms(images)).backward()
         for path, parameter in method.named_parameters():
             reached = parameter.grad is not None and bool(parameter.grad.abs().sum() > 0)
             assert reached == (owners[id(parameter)] == player.name), f"{player.name}: {path}"
@@ -116,12 +116,12 @@ def test_terms_are_the_losses_of_the_rendered_images() -> None:
     images = method.render({"a": a, "b": b})
     terms = {name: value for player in method.players() for name, value in player.terms(images).items()}
     network = method.generator_ab
-    fake = network(a, network.describe_style(b))
+    fake = network(a, network.encode_style(b))
     again = method.decoder_a(network.content_encoder(a), a), method.decoder_b(network.style_encoder(b), b)
     expected = {
-        "content": method.look.content(fake, a),
-        "style": sum(method.look.style(fake[i : i + 1], b[i : i + 1]) for i in range(2)) / 2,  # each its own style
-        "total_variation": method.look.smoothness(fake),
+        "content": method.loss.content(fake, a),
+        "style": sum(method.loss.style(fake[i : i + 1], b[i : i + 1]) for i in range(2)) / 2,  # each its own style
+        "total_variation": method.loss.total_variation(fake),
     }
     for domain, real, decoded in (("a", a, again[0]), ("b", b, again[1])):
         expected[f"reconstruction_{domain}"] = (decoded - real).abs().sum() / real.numel()
@@ -145,13 +145,13 @@ def test_pieces_of_a_batch_change_nothing_but_rounding() -> None:
 
 
 def test_reconstruction_and_style_are_learnt() -> None:
-    method, smooth = make("fusion", scheme="kaiming", width=8), {"size": (16, 16), "mode": "bilinear"}
+    method, smooth = make("fusion", init="kaiming", width=8), {"size": (16, 16), "mode": "bilinear"}
     batch = {domain: interpolate(paint(seed, 2, 2), **smooth) for seed, domain in enumerate("ab")}
     optimizers = method.configure_optimizers()
     history = []
     for _ in range(50):
         images = method.render(batch)
-        losses = [method.weigh(player.name, player.terms(images)) for player in method.players()]
+        losses = [method.weights.sum(player.name, player.terms(images)) for player in method.players()]
         for optimizer, loss in zip(optimizers, losses, strict=True):
             optimizer.zero_grad()
             loss.backward()
@@ -167,7 +167,7 @@ def test_reconstruction_and_style_are_learnt() -> None:
 def test_codes_are_mixed_by_weights_masks_and_strength(fusion: str) -> None:
     network = make_network(fusion)
     content, one, two = (paint(seed, 34, 48) * 0.5 ** (seed == 2) for seed in range(3))
-    codes = [network.describe_style(style) for style in (one, two)]
+    codes = [network.encode_style(style) for style in (one, two)]
     near = {"atol": 1e-4, "rtol": 1e-4}
     alone = paint_in_codes(network, content, [Style(one)])
     torch.testing.assert_close(alone, network(content, codes[0]), **near)
@@ -190,7 +190,7 @@ def test_the_command_paints_with_a_bundle(tmp_path: Path) -> None:
     for name, seed in (("content", 0), ("one", 1), ("two", 2)):
         write_image(paint(seed, 30, 33)[0], tmp_path / f"{name}.png")
     content, one, two = (read_tensor(tmp_path / f"{name}.png")[None] for name in ("content", "one", "two"))
-    torch.testing.assert_close(loaded(content, one), network(content, network.describe_style(one)))
+    torch.testing.assert_close(loaded(content, one), network(content, network.encode_style(one)))
     assert not torch.equal(loaded(content, one), loaded(content, two))
     words = ["stylize", str(tmp_path / "content.png"), "--out", str(tmp_path / "out"), "--device", "cpu"]
     words += ["--style", f"{tmp_path}/one.png:0.7", "--style", f"{tmp_path}/two.png:0.3", "--translator"]

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from diptych.errors import MachineError, UserError
 from diptych.losses import Content, GramStyle, MomentStyle, Perceptual, TotalVariation
 from diptych.methods import pixels
-from diptych.methods.gatys import Gatys
-from diptych.methods.objective import Look, Objective, Style, make_guide
+from diptych.translators.gatys import Gatys
+from diptych.losses.style_transfer import Look, Objective, Style, make_guide
 from diptych.networks import Vgg
 
 LAYERS = {"relu1_1": 1.0, "relu2_1": 0.5}
@@ -133,7 +133,7 @@ def test_scales_begin_where_the_last_one_ended(encoder: Vgg, monkeypatch: pytest
     seen: list[Tensor] = []
     descend = pixels.descend
     monkeypatch.setattr(
-        "diptych.methods.gatys.descend",
+        "diptych.translators.gatys.descend",
         lambda objective, start, *more: seen.append(start) or descend(objective, start, *more),
     )
     settings = make(encoder, scales=(0.5, 1.0), steps=12, optimizer="adam")

@@ -205,12 +205,12 @@ def test_suffixes_change_only_where_a_file_could_not_hold_the_result() -> None:
 )
 def test_senseless_forms_are_refused(words: dict) -> None:
     with pytest.raises(UserError, match=next(iter(words))):
-        Form.from_words(words)
+        Form.from_config(words)
 
 
 def test_a_form_survives_being_written_down() -> None:
     form = Form(2, (-1.0, 3.0), "int16", "black")
-    assert Form.from_words(form.describe()) == form
+    assert Form.from_config(form.describe()) == form
 
 
 def test_sizes_come_from_the_header(tmp_path: Path) -> None:

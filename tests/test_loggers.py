@@ -9,7 +9,7 @@ import pytest
 import torch
 from test_train import ROOT, make_overrides, read_rows, run, run_apart
 
-from diptych.callbacks.machine import (
+from diptych.training.machine import (
     choose_layout,
     choose_precision,
     is_wandb_offline,

@@ -9,13 +9,13 @@ from test_family import make
 from torch import Tensor
 
 from diptych.callbacks import MemoryEstimate, memory
-from diptych.callbacks.memory import estimate_memory
+from diptych.training.memory import estimate_memory
 from diptych.data import UnpairedData
 from diptych.errors import UserError
 from diptych.losses import LeastSquares, LowResolution
 from diptych.methods import CycleGAN, Extra, Schedule
 from diptych.methods.method import Method
-from diptych.methods.rendering import Rendering, Thrift
+from diptych.training.micro_batches import Rendering, Thrift
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_saving_memory_changes_nothing_but_rounding(options: dict) -> None:
         trainer = make_trainer(precision="64-true")
         trainer.fit(method, Batches(batch_size=4, dtype=torch.float64))
         state = method.state_dict() | {
-            f"pool{i}": image for i, image in enumerate(method.duels["b"].pool.state_dict()["images"])
+            f"pool{i}": image for i, image in enumerate(method.adversarial_losses["b"].pool.state_dict()["images"])
         }
         results.append((state, {k: float(v) for k, v in trainer.callback_metrics.items()}))
     (plain, plain_losses), (thrifty, thrifty_losses) = results
@@ -139,7 +139,7 @@ def count_kept(method: CycleGAN, images: dict[str, Tensor]) -> int:
     kept: dict[int, Tensor] = {}
     player = method.players()[0]
     with (
-        method._only(player),
+        method.only(player),
         torch.autograd.graph.saved_tensors_hooks(
             lambda t: (kept.setdefault(t.untyped_storage().data_ptr(), t), t)[1], lambda t: t
         ),
@@ -158,7 +158,7 @@ def test_the_estimate_counts_what_the_graph_keeps() -> None:
     random = torch.get_rng_state()
     estimate = estimate_memory(method, {domain: torch.empty(2, 3, 64, 64, device="meta") for domain in "ab"})
     assert torch.equal(torch.get_rng_state(), random)
-    assert method.duels["a"].pool.state_dict()["images"] == []
+    assert method.adversarial_losses["a"].pool.state_dict()["images"] == []
     largest = 4 * 2 * 16 * 70 * 70 * 2  # the padded images before the last convolution, two calls in one
     assert graph < estimate - 5 * weights <= 1.05 * graph + 2 * largest
     method.save_memory(recompute=True, by_direction=True, pieces=2)

@@ -1,4 +1,4 @@
-"""The game: who moves, what is weighted, what is remembered, how the rate falls."""
+"""The game: who moves, what is weighted, what is extra_state, how the rate falls."""
 
 import itertools
 import json
@@ -82,7 +82,7 @@ def test_penalised_games_train(penalty: GradientPenalty | R1) -> None:
     before = [parameter.clone() for parameter in method.discriminator_a.parameters()]
     make_trainer().fit(method, Batches())
     assert any(not torch.equal(b, p) for b, p in zip(before, method.discriminator_a.parameters(), strict=True))
-    assert float(make_cyclegan(adversarial=Hinge()).duels["a"].adversarial.on_real(torch.ones(1))) == 0
+    assert float(make_cyclegan(adversarial=Hinge()).adversarial_losses["a"].adversarial.on_real(torch.ones(1))) == 0
 
 
 @pytest.mark.parametrize(

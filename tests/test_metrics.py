@@ -1,4 +1,4 @@
-"""Metrics: known distances, the copying baseline, and a judge that judges."""
+"""Metrics: known distances, the copying baseline, and a classifier that tells domains apart."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from diptych.data import Preparation, list_images
 from diptych.errors import DataError
-from diptych.metrics import EvaluationData, compare, evaluate, kernel_distance, sliced_wasserstein, train_judge
+from diptych.metrics import EvaluationData, compare, evaluate, kid, sliced_wasserstein, train_classifier
 
 DATA = Path(__file__).parent.parent / "data" / "flat2fluent"
 PREPARATION = Preparation(64, 64)
@@ -52,16 +52,14 @@ def test_kernel_distance_against_its_definition() -> None:
     within = sum(kernel(x[i], x[j]) for i in range(5) for j in range(5) if i != j) / 20
     other = sum(kernel(y[i], y[j]) for i in range(4) for j in range(4) if i != j) / 12
     between = sum(kernel(a, b) for a in x for b in y) / 20
-    assert kernel_distance(x, y) == pytest.approx(within + other - 2 * between)
+    assert kid(x, y) == pytest.approx(within + other - 2 * between)
 
 
 def test_kernel_distance_does_not_depend_on_the_number_of_samples() -> None:
     torch.manual_seed(0)
-    means = [
-        sum(kernel_distance(torch.randn(count, 8), torch.randn(1000, 8)) for _ in range(40)) / 40 for count in (20, 200)
-    ]
+    means = [sum(kid(torch.randn(count, 8), torch.randn(1000, 8)) for _ in range(40)) / 40 for count in (20, 200)]
     assert max(map(abs, means)) < 0.02
-    assert kernel_distance(torch.randn(100, 8) + 1, torch.randn(1000, 8)) > 1
+    assert kid(torch.randn(100, 8) + 1, torch.randn(1000, 8)) > 1
 
 
 @pytest.fixture(scope="module")
@@ -78,11 +76,11 @@ def test_judge_tells_flat_from_rendered(shipped: EvaluationData) -> None:
     state = torch.get_rng_state()
     train = {domain: load(domain, paths) for domain, paths in shipped.train.items()}
     test = {domain: load(domain, paths) for domain, paths in shipped.test.items()}
-    judge = train_judge(train, test)
-    assert judge.accuracy > 0.9
-    assert judge.share_of_b(test["b"]) > 0.85
-    assert judge.share_of_b(test["a"]) < 0.15
-    assert judge.swap().share_of_b(test["a"]) == pytest.approx(1 - judge.share_of_b(test["a"]))
+    classifier = train_classifier(train, test)
+    assert classifier.accuracy > 0.9
+    assert classifier.share_of_b(test["b"]) > 0.85
+    assert classifier.share_of_b(test["a"]) < 0.15
+    assert classifier.swap().share_of_b(test["a"]) == pytest.approx(1 - classifier.share_of_b(test["a"]))
     assert torch.equal(torch.get_rng_state(), state)
 
 
@@ -93,7 +91,7 @@ def test_copying_scores_as_copying(shipped: EvaluationData) -> None:
     assert result.translator["changed"] == 0
     assert result.images == len(shipped.test["a"])
     assert result.real["swd"] < result.copying["swd"]
-    assert result.real["kernel"] < 0.1 * result.copying["kernel"]
+    assert result.real["kid"] < 0.1 * result.copying["kid"]
     assert result.copying["psnr"] == pytest.approx(19.41, abs=0.3)
     perfect = evaluate(
         lambda images: images, EvaluationData({}, {"a": shipped.test["b"], "b": shipped.test["b"]}, load)
@@ -107,7 +105,7 @@ def test_unaligned_sets_have_no_truth(shipped: EvaluationData) -> None:
     result = evaluate(lambda images: images * 0.5, data)
     assert "psnr" not in result.translator
     assert result.translator["changed"] > 0.1
-    assert result.judge is None
+    assert result.classifier is None
     assert "PSNR" not in [str(cell) for cell in result.to_table("x").columns[0].cells]
 
 

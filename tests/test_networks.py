@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from diptych.errors import UserError
-from diptych.networks import build, build_for, find_landmarks, initialise, names
+from diptych.networks import build, build_for, find_default_layers, initialise, names
 from diptych.networks.layers import BlurDown, BlurUp, ReflectionPad, make_norm, reflect_indices
 
 GENERATORS = [
@@ -98,7 +98,7 @@ def test_instance_norm_generator_sees_each_image_alone() -> None:
 def test_spectral_norm_bounds_every_convolution() -> None:
     torch.manual_seed(0)  # power iteration takes longer where two singular values are close
     network = build("PatchDiscriminator", width=4, spectral_norm=True)
-    initialise(network, gain=1.0)
+    initialise(network, init_gain=1.0)
     for _ in range(30):
         network(torch.rand(1, 3, 32, 32))
     network.eval()
@@ -132,7 +132,7 @@ def test_a_generator_without_blocks_is_a_plain_encoder_and_decoder() -> None:
     layers = [layer for index, layer in enumerate(residual.model) if index != residual.depth - 1]
     assert [type(layer) for layer in plain.model] == [type(layer) for layer in layers]
     assert plain.depth == residual.depth - 1
-    assert find_landmarks(plain) == [0, 4, 7, 9]
+    assert find_default_layers(plain) == [0, 4, 7, 9]
     images = torch.rand(1, 3, 16, 12)
     features = plain.features(images, [4, 9])
     torch.testing.assert_close(plain.model[10:](features[1]), plain(images))
@@ -140,11 +140,11 @@ def test_a_generator_without_blocks_is_a_plain_encoder_and_decoder() -> None:
         build("ResnetGenerator", blocks=-1)
 
 
-@pytest.mark.parametrize("scheme", ["normal", "xavier", "kaiming", "orthogonal"])
+@pytest.mark.parametrize("init", ["normal", "xavier", "kaiming", "orthogonal"])
 def test_initialisation(scheme: str) -> None:
     layer = nn.Conv2d(64, 64, 3)
     torch.manual_seed(0)
-    initialise(layer, scheme, gain=0.02)
+    initialise(layer, scheme, init_gain=0.02)
     assert layer.bias is not None
     assert layer.bias.abs().max() == 0
     weight = layer.weight.detach()
@@ -161,7 +161,7 @@ def test_initialisation_reaches_beneath_spectral_norm() -> None:
     plain, normed = (build("PatchDiscriminator", width=4, spectral_norm=flag) for flag in (False, True))
     for network in (plain, normed):
         torch.manual_seed(0)
-        initialise(network, gain=1.0)
+        initialise(network, init_gain=1.0)
     first = normed.model[0].parametrizations.weight.original
     torch.testing.assert_close(first, plain.model[0].weight)
 

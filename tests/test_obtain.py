@@ -208,7 +208,7 @@ def test_a_damaged_archive_is_not_kept(shop: Shop) -> None:
     line = shop.refuse()
     assert f"{shop.root.parent / 'tiny.zip'}: damaged or incomplete" in line
     assert line.endswith("; it has been deleted, run again to fetch it anew")
-    assert shop.names == []  # nor is its hash remembered
+    assert shop.names == []  # nor is its hash extra_state
     shop.server.files["tiny.zip"] = pack({"other": 2})
     assert "there is nothing in it that is wanted" in shop.refuse()
     (shop.root.parent / "tiny.zip").write_bytes(b"PK nothing")

@@ -17,9 +17,9 @@ from torch.utils.data import DataLoader
 
 from diptych.losses import CrossEntropy, LeastSquares, PatchNCE, Wasserstein
 from diptych.methods import CycleGAN, Schedule
-from diptych.networks import build, look
-from diptych.networks.original import recognise
-from diptych.translator import load_translator
+from diptych.networks import build, extract_features
+from diptych.translators.foreign.cyclegan import recognise
+from diptych.translators import load_translator
 
 FOLDER = Path(os.environ.get("DIPTYCH_PARITY", Path(__file__).parent / "data" / "parity"))
 GAMES = {"lsgan": LeastSquares, "vanilla": CrossEntropy, "wgangp": Wasserstein}
@@ -187,7 +187,7 @@ def test_parity_of_antialiased_networks(path: Path) -> None:
         if "feature_0" not in vectors:
             return
         layers = settings["nce_layers"]
-        for layer, feature in zip(layers, look(network, vectors["input"], layers), strict=True):
+        for layer, feature in zip(layers, extract_features(network, vectors["input"], layers), strict=True):
             torch.testing.assert_close(feature, vectors[f"feature_{layer}"], rtol=0, atol=1e-9)
     assert arguments["width"] == settings["ngf"]
     assert arguments["blocks"] == settings["n_blocks"]

@@ -31,7 +31,7 @@ def test_two_processes_resume_bit_for_bit(tiny_data: Path, tmp_path: Path) -> No
     one, other = load(tmp_path / "whole"), load(tmp_path / "halved")
     processes = one["diptych"]["processes"]
     assert len(processes) == 2
-    assert find_differences(processes[0]["remembered"], processes[1]["remembered"])
+    assert find_differences(processes[0]["extra_state"], processes[1]["extra_state"])
     for state in (one, other):
         del state["diptych"]["recipe"]
     for key in ("state_dict", "optimizer_states", "callbacks", "diptych"):

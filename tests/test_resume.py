@@ -17,7 +17,7 @@ from conftest import write_noise
 from test_train import NEEDS, ROOT, load, make_overrides, read_rows, run
 from torch import Tensor
 
-from diptych.callbacks.checkpoint_files import LAST
+from diptych.training.checkpoint_files import LAST
 from diptych.methods import Method
 
 WHOLE = [
@@ -27,7 +27,7 @@ WHOLE = [
     "trainer.limit_train_batches=1.0",
     "method.pool_size=2",
     "generator.dropout=true",  # draws from the global generator
-    "+method.augmentation._target_=diptych.data.DiffAugment",  # so does this
+    "+method.augmentation._target_=diptych.losses.DiffAugment",  # so does this
     "+data.augment._target_=kornia.augmentation.ColorJiggle",
     "+data.augment.hue=0.3",
     "trainer.deterministic=true",
@@ -110,7 +110,7 @@ def test_every_method_resumes_exactly(
     more = ["experiment=custom", f"method={method}", "generator.blocks=6", *NEEDS.get(f"method={method}", [])]
     more += ["method.schedule.decay_epochs=1", "~callbacks.samples"]
     if method not in UNOPPOSED:
-        more += ["+method.augmentation._target_=diptych.data.DiffAugment"]
+        more += ["+method.augmentation._target_=diptych.losses.DiffAugment"]
     first, second = ([*make_overrides(tiny_data, tmp_path / name), *more] for name in ("whole", "parts"))
     run(monkeypatch, *first)
     with monkeypatch.context() as patched, pytest.raises(SystemExit):
@@ -126,7 +126,7 @@ def test_killed_while_exporting(
 ) -> None:
     overrides = [*make_overrides(tiny_data, tmp_path / "run"), *WHOLE]
     with monkeypatch.context() as patched, pytest.raises(RuntimeError, match="killed"):
-        patched.setattr("diptych.translator.Translator.save", lambda *_: (_ for _ in ()).throw(RuntimeError("killed")))
+        patched.setattr("diptych.translators.Translator.save", lambda *_: (_ for _ in ()).throw(RuntimeError("killed")))
         run(patched, *overrides)
     run(monkeypatch, *overrides, "resume=auto")
     assert_same_end(uninterrupted, tmp_path / "run")
@@ -141,7 +141,7 @@ def test_interrupted_while_exporting(
     overrides = [*make_overrides(tiny_data, tmp_path / "run"), *WHOLE]
     before = signal.getsignal(signal.SIGINT)  # ignored, where a shell runs the tests in its background
     with monkeypatch.context() as patched, pytest.raises(SystemExit) as stop:
-        patched.setattr("diptych.translator.Translator.save", lambda *_: signal.raise_signal(signal.SIGINT))
+        patched.setattr("diptych.translators.Translator.save", lambda *_: signal.raise_signal(signal.SIGINT))
         run(patched, *overrides)
     assert stop.value.code == 130
     assert signal.getsignal(signal.SIGINT) is before

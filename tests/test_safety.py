@@ -15,8 +15,8 @@ from test_resume import WHOLE
 from test_train import ROOT, load, make_overrides, read_rows, run
 from torch import Tensor
 
-from diptych.callbacks.checkpoint_files import CheckpointFiles, clear_leftovers, find_newest, verify_checkpoint
-from diptych.callbacks.run_lock import lock_run
+from diptych.training.checkpoint_files import CheckpointFiles, clear_leftovers, find_newest, verify_checkpoint
+from diptych.training.lock import lock_run
 from diptych.errors import FileError, MachineError, UserError
 from diptych.methods import CycleGAN
 
@@ -52,8 +52,8 @@ def test_a_failed_write_leaves_the_old_file(
 
     target = {
         "save": "torch.save",
-        "verify": "diptych.callbacks.checkpoint_files.verify_checkpoint",
-        "replace": "diptych.callbacks.checkpoint_files.keep_previous",
+        "verify": "diptych.training.checkpoint_files.verify_checkpoint",
+        "replace": "diptych.training.checkpoint_files.keep_previous",
     }[moment]
     with monkeypatch.context() as patched:
         patched.setattr(target, fail)
@@ -167,7 +167,7 @@ def test_hostile_checkpoints_run_nothing(wrap, tmp_path: Path, monkeypatch: pyte
 
 
 def test_a_second_run_into_a_folder_is_refused(tmp_path: Path) -> None:
-    imports = "from pathlib import Path; from diptych.callbacks.run_lock import lock_run"
+    imports = "from pathlib import Path; from diptych.training.lock import lock_run"
     code = f"{imports}\nwith lock_run(Path({str(tmp_path)!r})): pass"
     with lock_run(tmp_path):
         other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -237,8 +237,8 @@ TARGETS = [
     "torch.hub.load",
     "torch.utils.cpp_extension.load_inline",
     "pytorch_lightning.trainer.trainer.os.remove",
-    "diptych.callbacks.checkpoint_files.os.system",
-    "diptych.callbacks.checkpoint_files.clear_leftovers",
+    "diptych.training.checkpoint_files.os.system",
+    "diptych.training.checkpoint_files.clear_leftovers",
     "torch.nn.modules.module.warnings.warn",
 ]
 

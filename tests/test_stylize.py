@@ -15,7 +15,7 @@ from diptych.inference import Controls, StyleFile, Stylizer
 from diptych.inference.controls import take_luminance, transfer_colours
 from diptych.inference.stylizing import CLASSIC_LAYERS, make_gatys
 from diptych.networks import AdaINGenerator, Vgg
-from diptych.translator import Translator
+from diptych.translators import Translator
 
 
 def paint(seed: int, *size: int) -> Tensor:
@@ -82,7 +82,7 @@ def test_the_classic_recipe_is_the_one_of_the_tutorials(small_vgg: None) -> None
     assert gatys.weights == {"content": 0.025, "style": 1.0, "total_variation": 1e-4}
     assert (look.content.layers, look.style.layers) == ({"conv5_2": 1.0}, CLASSIC_LAYERS)
     assert sum(CLASSIC_LAYERS.values()) == pytest.approx(1)
-    assert (look.content.scale, look.style.scale, look.smoothness.exponent) == ("gatys", "gatys", 2.5)
+    assert (look.content.scale, look.style.scale, look.total_variation.exponent) == ("gatys", "gatys", 2.5)
     assert look.content.encoder.preprocessing == "caffe"
     assert make_gatys("plain", "random", "conv3_1").look.content.layers == {"conv3_1": 1.0}
 
@@ -178,9 +178,9 @@ def test_a_network_looks_at_a_style_once_for_pictures_of_a_size(
 
     def describe(style: Tensor) -> Tensor:
         seen.append(style.shape)
-        return AdaINGenerator.describe_style(network, style)
+        return AdaINGenerator.encode_style(network, style)
 
-    monkeypatch.setattr(network, "describe_style", describe)
+    monkeypatch.setattr(network, "encode_style", describe)
     content, other = (load_image(pictures / f"{name}.png") for name in ("content", "two"))
     files = [StyleFile(pictures / "one.png")]
     paint = Stylizer(Translator(network), Controls())

@@ -78,19 +78,19 @@ def test_hidden_information_shows(flat: Tensor) -> None:
 
 
 def test_separation_of_logits() -> None:
-    assert symptoms.measure_separation(torch.ones(4, 1, 2, 2), torch.zeros(3, 1, 2, 2)) == 1
-    assert not shows("discriminator_accuracy", float("nan"))
+    assert symptoms.measure_auc(torch.ones(4, 1, 2, 2), torch.zeros(3, 1, 2, 2)) == 1
+    assert not shows("discriminator_auc", float("nan"))
 
 
 def test_an_alarm_needs_the_symptom_twice_and_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
     alarms = Alarms("unused.csv")
     for _ in range(4):
-        alarms._judge({"change_ab": 0.001, "checkerboard_ab": 1.0})
+        alarms._announce({"change_ab": 0.001, "checkerboard_ab": 1.0})
     said = capsys.readouterr().out
     assert said.count("the outputs equal the inputs") == 1
     restored = Alarms("unused.csv")
     restored.load_state_dict(alarms.state_dict())
-    restored._judge({"change_ab": 0.001})
+    restored._announce({"change_ab": 0.001})
     assert capsys.readouterr().out == ""
 
 

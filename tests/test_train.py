@@ -34,7 +34,7 @@ SWITCHES = [
     "method=dumoulin generator=conditional generator.styles=3 precision=bf16 " + " ".join(RANDOM),
     "generator.norm=batch generator.dropout=true ~callbacks.ema",
     "generator.upsampling=antialias generator.downsampling=antialias discriminator.spectral_norm=true",
-    "method.adversarial._target_=diptych.losses.Hinge method.scheme=orthogonal data.swap=true",
+    "method.adversarial._target_=diptych.losses.Hinge method.init=orthogonal data.swap=true",
     "method=cut generator=cut discriminator=cut method.projector.selection=attention precision=bf16",
     "method=cut +method.contrastive.negatives._target_=diptych.losses.Transport data.batch_size=2 accumulate=2",
     "method=dclgan generator=cut discriminator=cut recompute=true",
@@ -179,7 +179,7 @@ def test_a_resumed_run_goes_on_where_it_stopped(
     first = load(halved)
     assert first["diptych"]["iteration"] == 5
     assert first["diptych"]["format"] == 1
-    assert len(first["diptych"]["processes"][0]["remembered"]["pool_a"]["images"]) == 2
+    assert len(first["diptych"]["processes"][0]["extra_state"]["pool_a"]["images"]) == 2
     assert first["callbacks"]["EMA"]["updates"] == 5
     resumed = make_overrides(tiny_data, halved, *longer, "resume=auto", "resume_changes=allow", "method.pool_size=2")
     run(monkeypatch, "experiment=custom", *resumed)

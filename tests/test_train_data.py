@@ -17,7 +17,7 @@ from test_train import check_run_folder, load, make_overrides, read_rows, run, r
 
 from diptych.cli import main
 from diptych.data.catalogue import CATALOGUE
-from diptych.translator import load_translator
+from diptych.translators import load_translator
 
 
 @pytest.fixture
@@ -189,7 +189,7 @@ def test_augmentation_from_yaml(tiny_data: Path, tmp_path: Path, monkeypatch: py
         tmp_path / "run",
         "+data.augment._target_=kornia.augmentation.ColorJiggle",
         "+data.augment.brightness=0.1",
-        "+method.augmentation._target_=diptych.data.DiffAugment",
+        "+method.augmentation._target_=diptych.losses.DiffAugment",
         "+method.augmentation.policy=[colour,cutout]",
     )
     run(monkeypatch, "experiment=custom", *overrides)

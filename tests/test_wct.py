@@ -11,11 +11,11 @@ from torch import Tensor
 
 from diptych.errors import UserError
 from diptych.inference.stylizing import paint_in_codes
-from diptych.methods.objective import Style
+from diptych.losses.style_transfer import Style
 from diptych.networks import WCTGenerator
-from diptych.networks.symmetric import raise_power
+from diptych.networks.statistics import raise_power
 from diptych.networks.wct_generator import colour, measure_covariance, whiten
-from diptych.translator import Translator, load_translator
+from diptych.translators import Translator, load_translator
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def test_features_are_whitened_and_coloured_as_the_paper_says() -> None:
 
 def test_levels_go_from_deep_to_shallow(network: WCTGenerator) -> None:
     assert list(network.decoder) == ["relu3_1", "relu2_1"]
-    content, code = paint(0), network.describe_style(paint(1))
+    content, code = paint(0), network.encode_style(paint(1))
     image = content
     for name, (mean, root) in zip(network.names, network._split(code), strict=True):
         image = network.decoder[name](colour(whiten(network.encoder(image, (name,))[name]), mean, root))
@@ -63,14 +63,14 @@ def test_levels_go_from_deep_to_shallow(network: WCTGenerator) -> None:
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 50), (33, 16)])
 def test_any_size_comes_back(network: WCTGenerator, size: tuple[int, int]) -> None:
-    found = network(paint(0, *size), network.describe_style(paint(1)))
+    found = network(paint(0, *size), network.encode_style(paint(1)))
     assert found.shape[-2:] == size
     assert found.isfinite().all()
 
 
 def test_styles_are_mixed_by_weights_masks_and_strength(network: WCTGenerator) -> None:
     content, one, two = (paint(seed, 32, 48) for seed in range(3))
-    codes = [network.describe_style(style) for style in (one, two)]
+    codes = [network.encode_style(style) for style in (one, two)]
     alone = paint_in_codes(network, content, [Style(one)])
     torch.testing.assert_close(alone, network(content, codes[0]).clamp(-1, 1), atol=1e-4, rtol=1e-4)
     mixed = paint_in_codes(network, content, [Style(one, 7), Style(two, 3)])
@@ -100,12 +100,12 @@ def test_terms_are_the_papers() -> None:
             features.append((network.encoder(drawn, (name,))[name] - feature).square().mean())
     torch.testing.assert_close(terms["pixel"], sum(pixels) / 4)
     torch.testing.assert_close(terms["feature"], sum(features) / 4)
-    torch.testing.assert_close(network.usual, network.describe_style(batch["b"]))
+    torch.testing.assert_close(network.usual, network.encode_style(batch["b"]))
 
 
 def test_a_bundle_carries_its_encoder(network: WCTGenerator, tmp_path: Path) -> None:
     Translator(network).save(tmp_path / "ab.safetensors")
     loaded = load_translator(tmp_path / "ab.safetensors")
     content, style = paint(0), paint(1, 20, 60)
-    expected = network(content, network.describe_style(style)).clamp(-1, 1)
+    expected = network(content, network.encode_style(style)).clamp(-1, 1)
     torch.testing.assert_close(loaded(content, style), expected)

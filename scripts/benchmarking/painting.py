@@ -16,12 +16,12 @@ from benchmarking.textbook import Generator
 from diptych.inference import choose_engine, make_gatys
 from diptych.inference.device import settle
 from diptych.inference.engines import is_installed
-from diptych.methods.gatys import Gatys
-from diptych.methods.objective import Objective, Style
-from diptych.methods.pixels import PixelState, descend
+from diptych.losses.style_transfer import Objective, Style
 from diptych.networks import AdaINGenerator, build
 from diptych.networks.winograd import Conv3x3
-from diptych.translator import Translator
+from diptych.translators import Translator
+from diptych.translators.gatys import Gatys
+from diptych.translators.pixels import PixelState, descend
 
 FRAMES = 3  # a round
 VARIANTS = ("textbook", "scipy", "lbfgs", "recompute")
@@ -79,7 +79,7 @@ def make_adain(size: int, ours: bool) -> Variant:
         return partial(count_frames, partial(PlainAdaIN(network), content, style))
     settle(network, content.device)
     with torch.inference_mode():
-        code = network.describe_style(style)
+        code = network.encode_style(style)
         torch.testing.assert_close(network(content, code), PlainAdaIN(network)(content, style), rtol=1e-3, atol=1e-3)
     return partial(count_frames, partial(network, content, code))
 

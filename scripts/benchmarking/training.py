@@ -20,10 +20,10 @@ from benchmarking.apart import Make, call_apart, run_apart
 from benchmarking.measuring import Measurement, Variant, measure_peaks, synchronise
 from benchmarking.textbook import Textbook
 from diptych.callbacks import EMA, FiniteGuard
-from diptych.callbacks.machine import choose_precision
 from diptych.losses import LeastSquares
 from diptych.methods import CycleGAN, Schedule
 from diptych.networks import keep_freed_memory
+from diptych.training.machine import choose_precision
 
 WEIGHTS = {
     "generator": {

@@ -20,7 +20,7 @@ from benchmarking.textbook import Generator
 from diptych.inference import choose_engine, plan, translate_files
 from diptych.inference.engines import is_installed
 from diptych.networks import Network, build
-from diptych.translator import Translator
+from diptych.translators import Translator
 
 
 def loop_plainly(generator: Generator, source: Path, out: Path, device: torch.device) -> None:

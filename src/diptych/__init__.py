@@ -6,13 +6,13 @@ __version__ = "0.1.0"
 __all__ = ["load_encoder", "load_translator"]
 
 if TYPE_CHECKING:
-    from diptych.translator import load_encoder, load_translator
+    from diptych.translators import load_encoder, load_translator
 
 
 def __getattr__(name: str) -> Any:
     """Import torch only when something that needs it is asked for."""
     if name in __all__:
-        from diptych import translator
+        from diptych import translators
 
-        return getattr(translator, name)
+        return getattr(translators, name)
     raise AttributeError(f"module 'diptych' has no attribute {name!r}")

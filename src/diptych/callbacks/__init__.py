@@ -2,13 +2,12 @@
 
 from diptych.callbacks.alarms import Alarms
 from diptych.callbacks.checkpoint import LastCheckpoint
-from diptych.callbacks.checkpoint_files import CheckpointFiles
 from diptych.callbacks.clean_stop import CleanStop
 from diptych.callbacks.data_report import DataReport
 from diptych.callbacks.ema import EMA, find_translators
 from diptych.callbacks.finish import Finish
 from diptych.callbacks.guard import FiniteGuard
-from diptych.callbacks.memory import MemoryEstimate
+from diptych.callbacks.memory import MemoryReport
 from diptych.callbacks.metrics_file import MetricsFile
 from diptych.callbacks.progress import RunProgress
 from diptych.callbacks.samples import Samples
@@ -17,13 +16,12 @@ from diptych.callbacks.wandb_run import WandbRun
 __all__ = [
     "EMA",
     "Alarms",
-    "CheckpointFiles",
     "CleanStop",
     "DataReport",
     "Finish",
     "FiniteGuard",
     "LastCheckpoint",
-    "MemoryEstimate",
+    "MemoryReport",
     "MetricsFile",
     "RunProgress",
     "Samples",

@@ -7,13 +7,13 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from diptych.callbacks.csv_file import CsvFile
 from diptych.callbacks.ema import find_translators
-from diptych.callbacks.run_files import CsvFile
 from diptych.data import UnpairedData
 from diptych.methods import Method
 from diptych.metrics import symptoms
-from diptych.networks import Network
-from diptych.translator import Translator
+from diptych.translators import NetworkTranslator
+from diptych.translators.variants import translate_like
 
 
 class Alarms(Callback):
@@ -43,19 +43,20 @@ class Alarms(Callback):
         for logger in trainer.loggers:
             logger.log_metrics({f"symptoms/{name}": value for name, value in values.items()}, pl_module.images_seen)
         if pl_module.iteration >= self.start:
-            self._judge(values)
+            self._announce(values)
 
     @torch.inference_mode()
-    def measure(self, networks: dict[str, Network], method: Method, data: UnpairedData) -> dict[str, float]:
+    def measure(
+        self, translators: dict[str, NetworkTranslator], method: Method, data: UnpairedData
+    ) -> dict[str, float]:
         """Return every symptom as a number, keyed `name_ab`."""
         values: dict[str, float] = {}
-        translators = {direction: Translator(network) for direction, network in networks.items()}
-        judges = method.discriminators()
+        discriminators = method.discriminators()
         reals = {domain: data.load(domain, data.sample_paths(domain, self.count)).to(method.device) for domain in "ab"}
         for direction, translator in translators.items():
             here, there = direction[0], direction[1]
             inputs, targets = reals[here], reals[there]
-            fakes = translator(inputs)
+            fakes = translate_like(translator, inputs, targets)
             found = {
                 "output_variation": symptoms.measure_variation(fakes, targets),
                 "saturation": symptoms.measure_saturation(fakes, targets),
@@ -64,23 +65,23 @@ class Alarms(Callback):
             }
             if fakes.shape == inputs.shape:
                 found["change"] = symptoms.measure_change(fakes, inputs)
-            if there in judges:
-                dtype = next(judges[there].parameters()).dtype
-                verdicts = [judges[there](images.to(dtype)) for images in (targets, fakes)]
-                first = [verdict if isinstance(verdict, Tensor) else verdict[0] for verdict in verdicts]
-                found["discriminator_accuracy"] = symptoms.measure_separation(*first)
+            if there in discriminators:
+                dtype = next(discriminators[there].parameters()).dtype
+                logits = [discriminators[there](images.to(dtype)) for images in (targets, fakes)]
+                first = [logit if isinstance(logit, Tensor) else logit[0] for logit in logits]
+                found["discriminator_auc"] = symptoms.measure_auc(*first)
             if there + here in translators:
                 back = translators[there + here]
                 found["hidden_information"] = symptoms.measure_hidden_information(fakes, inputs, back)
             values |= {f"{name}_{direction}": value for name, value in found.items()}
         return values
 
-    def _judge(self, values: dict[str, float]) -> None:
+    def _announce(self, values: dict[str, float]) -> None:
         """Say what shows for the second time in a row, once."""
         showing = {key for key, value in values.items() if symptoms.SYMPTOMS[key.rsplit("_", 1)[0]].shows(value)}
         for key in sorted(showing & self._suspected - self.raised):
             name, direction = key.rsplit("_", 1)
-            print(f"alarm ({direction}): {symptoms.SYMPTOMS[name].words} ({name} {values[key]:.3g})", flush=True)
+            print(f"alarm ({direction}): {symptoms.SYMPTOMS[name].message} ({name} {values[key]:.3g})", flush=True)
             self.raised.add(key)
         self._suspected = showing
 

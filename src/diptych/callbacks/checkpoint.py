@@ -6,8 +6,8 @@ from typing import Any
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
 
-from diptych.callbacks.checkpoint_files import LAST
 from diptych.methods import Method
+from diptych.training.checkpoint_files import LAST
 
 
 class LastCheckpoint(Checkpoint):

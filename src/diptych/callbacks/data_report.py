@@ -7,7 +7,7 @@ from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from diptych.callbacks.run_files import CsvFile
+from diptych.callbacks.csv_file import CsvFile
 from diptych.errors import MachineError
 from diptych.methods import Method
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from diptych.errors import UserError
 from diptych.methods import Method
 from diptych.networks import Network
+from diptych.translators import NetworkTranslator
 
 
 class EMA(Callback):
@@ -68,8 +69,12 @@ class EMA(Callback):
         self.updates, self._restored = state_dict["updates"], state_dict["averaged"]
 
 
-def find_translators(trainer: Trainer, method: Method) -> dict[str, Network]:
-    """Return the averaged networks where an `EMA` keeps them, copies of the method's own otherwise; in eval mode."""
+def find_translators(trainer: Trainer, method: Method) -> dict[str, NetworkTranslator]:
+    """Return translators by direction: of averaged networks where an `EMA` keeps them, of copies otherwise."""
+    return {direction: NetworkTranslator(network) for direction, network in _find_networks(trainer, method).items()}
+
+
+def _find_networks(trainer: Trainer, method: Method) -> dict[str, Network]:
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         if isinstance(callback, EMA) and callback.averaged:
             return callback.averaged

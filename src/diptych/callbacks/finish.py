@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,13 @@ from rich.console import Console
 
 from diptych.callbacks.ema import find_translators
 from diptych.data import UnpairedData
-from diptych.data.text_files import write_text
+from diptych.files import write_text
 from diptych.methods import Method
 from diptych.metrics import Evaluation, EvaluationData, evaluate
 from diptych.networks import Network, StyleNetwork
-from diptych.translator import Translator
-
-FINISHED = "finished"
+from diptych.training.resume import FINISHED
+from diptych.translators import NetworkTranslator
+from diptych.translators.variants import translate_like
 
 
 class Finish(Callback):
@@ -43,9 +44,9 @@ class Finish(Callback):
             return
         console = Console()
         paths = {}
-        for direction, network in find_translators(trainer, pl_module).items():
+        for direction, translator in find_translators(trainer, pl_module).items():
             paths[direction] = self.run_dir / "translators" / f"{direction}.safetensors"
-            translator = Translator(network, self._note(trainer, pl_module, direction))
+            translator.notes = self._note(trainer, pl_module, direction)
             translator.save(paths[direction])
             data = trainer.datamodule  # type: ignore[attr-defined]
             if self.evaluation and all(data.test_paths.values()):
@@ -57,7 +58,7 @@ class Finish(Callback):
         direction, path = next(iter(paths.items()))
         self._say_next(console, pl_module.translators[direction], path)
 
-    def _evaluate(self, translator: Translator, data: UnpairedData, direction: str, console: Console) -> None:
+    def _evaluate(self, translator: NetworkTranslator, data: UnpairedData, direction: str, console: Console) -> None:
         here, there = tuple(direction)
         chosen = EvaluationData(
             train={"a": data.train_paths[here], "b": data.train_paths[there]},
@@ -65,8 +66,9 @@ class Finish(Callback):
             load=lambda role, paths: data.load(here if role == "a" else there, paths),
         )
         with torch.random.fork_rng(devices=[]), console.status(f"evaluating {translator.title}"):
-            judge = next((scores.judge for scores in self.scores.values()), None)
-            self.scores[direction] = evaluate(translator, chosen, judge=judge and judge.swap())
+            classifier = next((scores.classifier for scores in self.scores.values()), None)
+            translate = partial(translate_like, translator)
+            self.scores[direction] = evaluate(translate, chosen, classifier=classifier and classifier.swap())
         console.print(self.scores[direction].to_table(translator.title))
 
     def _note(self, trainer: Trainer, method: Method, direction: str) -> dict[str, Any]:

@@ -8,10 +8,10 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from torch.optim import Optimizer
 
 from diptych.callbacks.checkpoint import LastCheckpoint
-from diptych.callbacks.checkpoint_files import verify_checkpoint
 from diptych.callbacks.ema import EMA
 from diptych.errors import NumericError, UserError
 from diptych.methods import Method
+from diptych.training.checkpoint_files import verify_checkpoint
 
 Policy = Literal["raise", "skip", "rollback"]
 

@@ -1,7 +1,8 @@
 """Pictures of what is learnt: the same test images, translated again and again."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from PIL import Image
@@ -13,8 +14,8 @@ from diptych.callbacks.ema import find_translators
 from diptych.data import UnpairedData
 from diptych.images import draw_grid, write_image
 from diptych.methods import Method
-from diptych.networks import Network
-from diptych.translator import Translator
+from diptych.translators import NetworkTranslator
+from diptych.translators.variants import list_variants, translate_like
 
 _SHEET_SIDE = 96  # smaller images are enlarged in pictures, so that one can see them
 
@@ -22,7 +23,8 @@ _SHEET_SIDE = 96  # smaller images are enlarged in pictures, so that one can see
 class Samples(Callback):
     """A grid of `count` fixed test images per domain, every `every` batches and at the end (`final.png`).
 
-    Columns: real A, fake B, cycled A; real B, fake A, cycled B, as far as the method has the directions.
+    Columns: real A, fake B, cycled A; real B, fake A, cycled B, as far as the method has the directions. Instead of one
+    column of fakes there are several where a translator takes styles (whose images stand above), seeds or steps.
     """
 
     def __init__(self, folder: str, every: int = 500, count: int = 6) -> None:
@@ -48,23 +50,48 @@ class Samples(Callback):
         for logger in trainer.loggers:
             _log_image(logger, picture, method)
 
-    def draw(self, networks: dict[str, Network], data: UnpairedData, count: int) -> Image.Image:
+    def draw(self, translators: dict[str, NetworkTranslator], data: UnpairedData, count: int) -> Image.Image:
         """Return the grid; where test images are aligned, the truth stands beside each fake."""
-        translators = {direction: Translator(network) for direction, network in networks.items()}
-        columns: list[tuple[str, Tensor]] = []
+        columns: list[_Column] = []
         for here, there in (("a", "b"), ("b", "a")):
             if here + there not in translators:
                 continue
             paths = data.sample_paths(here, count)
-            real = data.load(here, paths)
-            fake = translators[here + there](real)
-            columns += [(data.names[here], real), (f"to {data.names[there]}", fake)]
+            real, references = data.load(here, paths), data.load(there, data.sample_paths(there, count))
+            columns.append(_Column(data.names[here], real))
+            columns += _translate(translators[here + there], real, references, f"to {data.names[there]}")
             if there + here in translators:
-                columns.append((f"back to {data.names[here]}", translators[there + here](fake)))
+                back = translate_like(translators[there + here], columns[-1].images, real)
+                columns.append(_Column(f"back to {data.names[here]}", back))
             if data.aligned:
-                columns.append((f"true {data.names[there]}", data.load(there, data.find_partners(here, paths))))
-        side = columns[0][1].shape[-1]
-        return draw_grid(columns, scale=max(1, -(-_SHEET_SIDE // side)))
+                columns.append(_Column(f"true {data.names[there]}", data.load(there, data.find_partners(here, paths))))
+        side = columns[0].images.shape[-1]
+        return draw_grid(_add_styles(columns), scale=max(1, -(-_SHEET_SIDE // side)))
+
+
+class _Column(NamedTuple):
+    """A column of the grid, and the style image that stands above it."""
+
+    title: str
+    images: Tensor
+    style: Tensor | None = None
+
+
+def _translate(translator: NetworkTranslator, real: Tensor, references: Tensor, title: str) -> list[_Column]:
+    """Return a column for each thing that the translator can do with the images."""
+    return [
+        _Column(variant.title or title, translator(real, **variant.arguments).cpu(), variant.image)
+        for variant in list_variants(translator, references)
+    ]
+
+
+def _add_styles(columns: Sequence[_Column]) -> list[tuple[str, Tensor]]:
+    """Return titles and images, with a first row of the real style images where there are any."""
+    if all(column.style is None for column in columns):
+        return [(column.title, column.images) for column in columns]
+    blank = torch.ones_like(columns[0].images[:1])
+    tops = [blank if column.style is None else column.style for column in columns]
+    return [(column.title, torch.cat([top, column.images])) for top, column in zip(tops, columns, strict=True)]
 
 
 def _log_image(logger: Any, picture: Image.Image, method: Method) -> None:

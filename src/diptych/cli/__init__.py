@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from diptych.cli.data import add_data_commands
+from diptych.cli.options import FILE_HELP, add_translator, positive
 from diptych.cli.style import add_style_commands
 from diptych.cli.translate import add_translate_command
-from diptych.cli.words import FILE_HELP, add_translator, positive
 from diptych.errors import MachineError, UserError
 
 
@@ -69,7 +69,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     from rich.console import Console
 
     from diptych.inference import choose_device, evaluate_on_folder
-    from diptych.translator import load_translator
+    from diptych.translators import load_translator
 
     console = Console()
     translator = load_translator(options.translator, options.direction)
@@ -88,7 +88,7 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 def _export(options: argparse.Namespace) -> int:
     from diptych.inference import export
-    from diptych.translator import load_translator
+    from diptych.translators import load_translator
 
     translator = load_translator(options.translator, options.direction)
     export(translator, options.out)
@@ -98,7 +98,7 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _describe(options: argparse.Namespace) -> int:
-    from diptych.translator import load_translator
+    from diptych.translators import load_translator
 
     translator = load_translator(options.file, options.direction)
     network = translator.network

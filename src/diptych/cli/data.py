@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from diptych.cli.words import count_files, positive
+from diptych.cli.options import count_files, positive
 from diptych.errors import DataError
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def _check(options: argparse.Namespace) -> int:
 
     words = {"channels": options.channels, "range": options.range}
     limit = {"max_pixels": options.max_pixels} if options.max_pixels else {}
-    report = examine_folder(options.folder, Form.from_words(words | limit), options.again)
+    report = examine_folder(options.folder, Form.from_config(words | limit), options.again)
     console = Console()
     console.print(report.to_table())
     _print_findings(report)

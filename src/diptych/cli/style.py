@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from diptych.cli.words import positive
+from diptych.cli.options import positive
 from diptych.errors import UserError
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from diptych.images import Picture
     from diptych.inference import Job, StyleFile
-    from diptych.methods.gatys import Gatys
+    from diptych.translators.gatys import Gatys
 
 _ENCODER_HELP = "imagenet, own (small, comes along), random, a file with VGG's weights, or a translator's file"
 
@@ -62,7 +62,7 @@ def add_style_commands(commands: Any) -> None:
 def _stylize(options: argparse.Namespace) -> int:
     from diptych.images import load_image, write_image
     from diptych.inference import Controls, Stylizer, choose_device, paint_grid, plan
-    from diptych.translator import load_translator
+    from diptych.translators import load_translator
 
     controls = Controls(options.strength, options.keep_colours or "result")
     files, strengths = _pair_masks(options), _read_strengths(options.grid)
@@ -103,7 +103,7 @@ def _similarity(options: argparse.Namespace) -> int:
     from rich.table import Column, Table
 
     from diptych.inference import compare_styles, list_sources
-    from diptych.translator import load_encoder
+    from diptych.translators import load_encoder
 
     paths = [path for item in options.input for path in list_sources(item)]
     if len(paths) < 2:

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from diptych.cli.words import add_translator, count_files, positive
+from diptych.cli.options import add_translator, count_files, positive
 from diptych.errors import DataError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def _translate(options: argparse.Namespace) -> int:
 
     from diptych.images.form import MAX_PIXELS
     from diptych.inference import Controls, Masks, choose_device, choose_engine, plan, translate_files
-    from diptych.translator import load_translator
+    from diptych.translators import load_translator
 
     controls, max_pixels = Controls(options.strength, options.colours), options.max_pixels or MAX_PIXELS
     masks = Masks(options.mask, max_pixels) if options.mask else None

@@ -40,9 +40,3 @@ def require_images(folder: Path, key: str) -> list[Path]:
     if not images:
         raise DataError(f"{folder}: no images in it (looked for {' '.join(SUFFIXES)}); fill it or set {key}")
     return images
-
-
-def find_cache() -> Path:
-    """Return the folder for what can be made again: `diptych` below $XDG_CACHE_HOME or ~/.cache."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "diptych"

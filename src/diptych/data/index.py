@@ -7,9 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from diptych.data.folders import find_cache
-from diptych.data.text_files import write_text
 from diptych.errors import DataError, MachineError
+from diptych.files import find_cache, write_text
 from diptych.images import Form, load_image
 
 _VERSION = 1

@@ -12,14 +12,15 @@ from torch.utils.data import DataLoader
 
 from diptych.data.cache import PixelCache, estimate_bytes
 from diptych.data.domain import Domain
-from diptych.data.folders import find_cache
 from diptych.data.obtain import obtain
 from diptych.data.preparation import Preparation
 from diptych.data.selection import Selection, examine, keep_pairs, select_test, select_train
-from diptych.data.unpaired import EpochBatches, Item, UnpairedImages, collate, mix, seed_generator
+from diptych.data.unpaired import EpochBatches, Item, UnpairedImages, collate
 from diptych.errors import UserError
+from diptych.files import find_cache
 from diptych.images import Form, load_image, normalise, to_unit
 from diptych.images.form import MAX_PIXELS
+from diptych.randomness import mix, seed_generator
 
 Range = Sequence[float]
 
@@ -86,8 +87,8 @@ class UnpairedData(LightningDataModule):
         paths, tests = {"a": path_a, "b": path_b}, {"a": test_path_a, "b": test_path_b}
         common = {"background": background, "max_pixels": max_pixels}
         forms = {
-            "a": Form.from_words({"channels": channels_a, "range": range_a} | common),
-            "b": Form.from_words({"channels": channels_b, "range": range_b} | common),
+            "a": Form.from_config({"channels": channels_a, "range": range_a} | common),
+            "b": Form.from_config({"channels": channels_b, "range": range_b} | common),
         }
         self.forms = {domain: forms[folder] for domain, folder in folders.items()}
         self.names = {domain: domains["ab".index(folder)] for domain, folder in folders.items()}

@@ -4,27 +4,16 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Generator, Tensor
 from torch.utils.data import Dataset, Sampler
 
 from diptych.data.domain import Domain, Notes
 from diptych.errors import UserError
+from diptych.randomness import seed_generator
 
 Draw = tuple[int, int]
 Item = dict[str, Any]
-
-
-def mix(*numbers: int) -> int:
-    """Return a seed that depends on all the numbers and on nothing else."""
-    state = np.random.SeedSequence([number & 0xFFFFFFFF for number in numbers]).generate_state(1, np.uint64)
-    return int(state[0] >> np.uint64(1))
-
-
-def seed_generator(*numbers: int) -> Generator:
-    """Return a random generator whose state depends on all the numbers and on nothing else."""
-    return Generator().manual_seed(mix(*numbers))
 
 
 class UnpairedImages(Dataset[Item]):

@@ -46,13 +46,13 @@ class Form:
         return self.range is not None or self.channels not in (1, 3)
 
     def describe(self) -> dict[str, Any]:
-        """Return plain words from which `from_words` makes this form again; the limit on pixels is each user's own."""
+        """Return plain words from which `from_config` makes this form again; the limit on pixels is each user's own."""
         words = asdict(self) | {"range": None if self.range is None else list(self.range)}
         del words["max_pixels"]
         return words
 
     @classmethod
-    def from_words(cls, words: Mapping[str, Any]) -> "Form":
+    def from_config(cls, words: Mapping[str, Any]) -> "Form":
         """Return the form that a recipe or a bundle describes."""
         low_high: Sequence[float] | None = words.get("range")
         if low_high is not None and len(low_high) != 2:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from diptych.errors import UserError
 from diptych.images import Form, to_unit
-from diptych.networks.symmetric import raise_power
+from diptych.networks.statistics import raise_power
 
 Colours = Literal["result", "luminance", "transfer"]
 

@@ -3,7 +3,8 @@
 import torch
 
 from diptych.errors import MachineError
-from diptych.networks import Network, keep_freed_memory
+from diptych.networks import Network
+from diptych.training.allocation import keep_freed_memory
 
 
 def choose_device(word: str = "auto") -> torch.device:

@@ -19,11 +19,11 @@ import torch
 from torch import Tensor
 from torch.export import Dim
 
-from diptych.data.folders import find_cache
 from diptych.errors import MachineError, UserError, name_reason
+from diptych.files import find_cache
 from diptych.inference.device import settle
 from diptych.networks.layers import pad_to_multiple
-from diptych.translator import Translator
+from diptych.translators import Translator
 
 ENGINES = ("auto", "torch", "compile", "onnx", "openvino")
 PRECISIONS = ("fp32", "bf16")

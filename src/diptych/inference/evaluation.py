@@ -9,7 +9,7 @@ from torch import Tensor
 from diptych.data import Preparation, list_images, require_images
 from diptych.errors import DataError
 from diptych.metrics import Evaluation, EvaluationData, evaluate
-from diptych.translator import Translator
+from diptych.translators import Translator
 
 
 def find_evaluation_data(
@@ -17,7 +17,7 @@ def find_evaluation_data(
 ) -> EvaluationData:
     """Return the images of `root` (trainA, trainB, testA, testB) in the roles that the direction gives them.
 
-    The test folders must be there; without training folders there is neither judge nor floor. Images are prepared
+    The test folders must be there; without training folders there is neither classifier nor floor. Images are prepared
     as for training, at the size of training unless another is given.
     """
     if not root.is_dir():

@@ -18,7 +18,7 @@ from diptych.images.form import MAX_PIXELS
 from diptych.inference.controls import FULL, Controls
 from diptych.inference.masks import Masks, to_share
 from diptych.inference.pipeline import Behind, look_ahead
-from diptych.translator import Translator
+from diptych.translators import Translator
 
 
 @dataclass(frozen=True)

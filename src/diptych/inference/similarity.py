@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from diptych.data.text_files import write_text
+from diptych.files import write_text
 from diptych.images import load_image, normalise, to_image, write_image
 from diptych.losses import GramStyle
 from diptych.losses.perceptual import measure_moments

@@ -16,11 +16,11 @@ from diptych.inference.controls import Controls, transfer_colours
 from diptych.inference.device import settle
 from diptych.inference.masks import load_mask, to_share
 from diptych.losses import Content, GramStyle, Perceptual, TotalVariation
-from diptych.methods.gatys import Gatys, Progress
-from diptych.methods.objective import Look, Style, check_styles
+from diptych.losses.style_transfer import Look, Style, check_styles
 from diptych.networks import StyleNetwork, Vgg
 from diptych.networks.statistics import fit_code
-from diptych.translator import Translator, load_encoder
+from diptych.translators import Translator, load_encoder
+from diptych.translators.gatys import Gatys, Progress
 
 Recipe = Literal["plain", "classic"]
 CLASSIC_LAYERS = {f"conv{block}_1": 0.2 for block in range(1, 6)}
@@ -123,10 +123,10 @@ class Stylizer:
 
     def _describe(self, network: StyleNetwork, path: Path, image: Tensor) -> Tensor:
         if self.controls.colours == "transfer":  # another image for each content
-            return network.describe_style(image)
+            return network.encode_style(image)
         key = path, image.shape
         if key not in self._codes:
-            self._codes[key] = network.describe_style(image)
+            self._codes[key] = network.encode_style(image)
         return self._codes[key]
 
 
@@ -148,10 +148,10 @@ def paint_in_codes(
     total = sum(style.weight * mask for style, mask in zip(styles, masks, strict=True))
     shares = [style.weight * mask / (total + 1e-6) for style, mask in zip(styles, masks, strict=True)]
     amount = strength * sum(masks[1:], start=masks[0]).clamp(max=1)
-    codes = codes or [network.describe_style(style.image) for style in styles]
+    codes = codes or [network.encode_style(style.image) for style in styles]
     if bool((amount == 1).all()):
         return network.paint(content, codes, shares).clamp(-1, 1)
-    own = network.describe_own(content)
+    own = network.encode_content(content)
     whole = fit_code(amount, content)
     if own is None:
         rest = 1 - sum(shares[1:], start=shares[0])  # something must be painted everywhere, if only to be covered

@@ -9,7 +9,7 @@ from diptych.losses.adversarial import (
     Relativistic,
     Wasserstein,
 )
-from diptych.losses.consistency import LowResolution
+from diptych.losses.augmentation import AdaptiveAugment, DiffAugment, InstanceNoise
 from diptych.losses.contrastive import (
     Contrastive,
     Equal,
@@ -23,25 +23,30 @@ from diptych.losses.images import (
     EdgeConsistency,
     LabHistogram,
     LabMean,
+    LowResolution,
     StructuralDissimilarity,
     TotalVariation,
 )
 from diptych.losses.penalties import R1, R2, GradientPenalty, Lazy, LeCam, Penalty, R1AndR2, ZeroCentred
 from diptych.losses.perceptual import Content, GramStyle, Lpips, MomentStyle, Perceptual, SlicedStyle
+from diptych.losses.style_transfer import StyleReference, StyleTransferLoss
 
 __all__ = [
     "R1",
     "R2",
+    "AdaptiveAugment",
     "Adversarial",
     "Content",
     "Contrastive",
     "CrossEntropy",
+    "DiffAugment",
     "EdgeConsistency",
     "Equal",
     "GradientPenalty",
     "GramStyle",
     "HardDecoupled",
     "Hinge",
+    "InstanceNoise",
     "LabHistogram",
     "LabMean",
     "Lazy",
@@ -60,6 +65,8 @@ __all__ = [
     "SemanticRelation",
     "SlicedStyle",
     "StructuralDissimilarity",
+    "StyleReference",
+    "StyleTransferLoss",
     "TotalVariation",
     "Transport",
     "Wasserstein",

@@ -74,6 +74,7 @@ class PatchNCE(Contrastive):
         self.temperature = temperature
         self.negatives = negatives or Equal()
         self.whole_batch = whole_batch
+        self.averages_images = not whole_batch
 
     def per_patch(self, query: Tensor, key: Tensor) -> Tensor:
         """Return -log of the softmax probability of the right patch, N×P."""

@@ -1,4 +1,4 @@
-"""Losses on pixels, for `method.extras`: N×C×H×W images in [-1, 1] and a reference of the same size.
+"""Image-level losses: N×C×H×W images in [-1, 1] and a reference of the same size.
 
 The libraries are imported where they are used: whoever needs none of these losses need not wait for them.
 """
@@ -33,6 +33,23 @@ class TotalVariation:
             squares = squares.clamp(min=1e-12)
         powers = squares.pow(self.exponent / 2)
         return powers.sum() / len(image) if self.total else powers.mean()
+
+
+class LowResolution:
+    """L1 between both images averaged over `factor`×`factor` blocks: colours and layout stay, detail is free.
+
+    The consistency loss of UVCGANv2 (Torbunov et al. 2023, section 3.3), with averaging for its resize.
+    """
+
+    def __init__(self, factor: int = 8) -> None:
+        if factor < 1:
+            raise UserError(f"LowResolution.factor = {factor} must be at least 1")
+        self.factor = factor
+
+    def __call__(self, image: Tensor, reference: Tensor) -> Tensor:
+        """Return the mean distance of two N×C×H×W images."""
+        blocks, others = (F.avg_pool2d(x, self.factor, ceil_mode=True) for x in (image, reference))
+        return F.l1_loss(blocks, others)
 
 
 class StructuralDissimilarity:

@@ -63,6 +63,8 @@ class Lazy(Penalty):
     In between it is zero. What it counts goes into the checkpoint.
     """
 
+    averages_images = False  # it counts batches
+
     def __init__(self, penalty: Penalty, every: int = 16) -> None:
         if every < 1:
             raise UserError(f"Lazy.every = {every} must be at least 1")
@@ -88,6 +90,8 @@ class LeCam:
 
     Logits of real images should stay near the running mean of those of fakes, and the other way round.
     """
+
+    averages_images = False  # its means move with every batch
 
     def __init__(self, decay: float = 0.99) -> None:
         if not 0.0 <= decay < 1.0:

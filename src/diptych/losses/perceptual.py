@@ -33,7 +33,7 @@ class Perceptual(ABC):
 
     def __call__(self, image: Tensor, reference: Tensor) -> Tensor:
         """Return the loss, averaged over the batch."""
-        self.encoder.suit(image)
+        self.encoder.move_to(image)
         own = self.encoder(image, tuple(self.layers))
         with torch.no_grad():
             other = self.encoder(reference, tuple(self.layers))

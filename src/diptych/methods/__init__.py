@@ -7,12 +7,14 @@ from diptych.methods.dclgan import DCLGAN
 from diptych.methods.distancegan import DistanceGAN
 from diptych.methods.dumoulin import Dumoulin
 from diptych.methods.encoder_decoder import EncoderDecoder
+from diptych.methods.extra import Extra
 from diptych.methods.fusion import Fusion
+from diptych.methods.gan import GAN
 from diptych.methods.gcgan import GcGAN
 from diptych.methods.johnson import Johnson
 from diptych.methods.method import Method
 from diptych.methods.pix2pix import Pix2Pix
-from diptych.methods.player import Extra, Images, Player, Terms
+from diptych.methods.player import Images, Player, Terms
 from diptych.methods.schedule import Schedule
 from diptych.methods.simdcl import SimDCL
 from diptych.methods.wct import WCT
@@ -20,6 +22,7 @@ from diptych.methods.wct import WCT
 __all__ = [
     "CUT",
     "DCLGAN",
+    "GAN",
     "WCT",
     "AdaIN",
     "CycleGAN",

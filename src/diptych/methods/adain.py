@@ -11,13 +11,13 @@ from torch.nn.functional import mse_loss
 
 from diptych.losses import MomentStyle, TotalVariation
 from diptych.losses.perceptual import count_positions
-from diptych.methods.decoding import Decoding
+from diptych.methods.decoder import DecoderMethod
 from diptych.methods.player import Images, Terms
 from diptych.networks import AdaINGenerator, Vgg
-from diptych.networks.statistics import measure_statistics
+from diptych.networks.statistics import exchange_statistics, measure_statistics
 
 
-class AdaIN(Decoding):
+class AdaIN(DecoderMethod):
     """A decoder learns to draw features whose statistics were exchanged; any image lends its style afterwards.
 
     They are exchanged at `relu{deepest}_1` and compared in `layers`, by default the first of each block up to there.
@@ -37,22 +37,33 @@ class AdaIN(Decoding):
         super().__init__({"network": "AdaINGenerator", "deepest": deepest}, encoder, **settings)
         layers = layers or [f"relu{level}_1" for level in range(1, deepest + 1)]
         self.style = MomentStyle(dict.fromkeys(layers, 1.0), self.generator_ab.encoder)
-        self.smoothness = TotalVariation()
+        self.total_variation = TotalVariation()
 
     def render(self, batch: Images) -> Images:
+        """Return `real_a`, `real_b`, `fake_b` and, where an identity is weighted, `identity_a` and `identity_b`.
+
+        N×3×H×W each. `content_target`, N×C×h×w, are the features that are drawn as `fake_b`; `style_code`, N×2C×1×1,
+        are B's statistics in that layer, and `style_target_…` those in every compared one.
+        """
         network, real, style = self.generator_ab, batch["a"], batch["b"]
         with torch.no_grad():
-            own, looked = network.encode(real), network.look(style, tuple(self.style.layers))
-            lent, positions = looked[network.last], count_positions(style)
-            code = measure_statistics(lent)
-            wanted = network.exchange(own, code)
-            if self.training:
-                network.follow(code, first=not self.iteration)
-            described = {f"style_{name}": self.style.describe(looked[name], positions) for name in self.style.layers}
-        images = {"real_a": real, "real_b": style, "wanted": wanted, "fake_b": network.draw(wanted, real)} | described
-        if self.weight("generator", "identity"):
-            images |= {"same_a": network.draw(own, real), "same_b": network.draw(lent, style)}
+            content_features = network.encode(real)
+            features = network.extract_features(style, tuple(self.style.layers))
+            code, positions = measure_statistics(features[network.last]), count_positions(style)
+            target = exchange_statistics(content_features, code)
+            images = {
+                f"style_target_{name}": self.style.describe(features[name], positions) for name in self.style.layers
+            }
+        images |= {"real_a": real, "real_b": style, "content_target": target, "style_code": code}
+        images["fake_b"] = network.decode(target, real)
+        if self.weights.get("generator", "identity"):
+            images["identity_a"] = network.decode(content_features, real)
+            images["identity_b"] = network.decode(features[network.last], style)
         return images
+
+    def update_statistics(self, images: Images) -> None:
+        """Let the generator's mean code follow the styles it is trained on."""
+        self.generator_ab.update_mean_code(images["style_code"], first=self.iteration == 0)
 
     def generator_terms(self, images: Images) -> Terms:
         """Equations 12 and 13: the exchanged features, and the style's statistics in every layer.
@@ -61,14 +72,14 @@ class AdaIN(Decoding):
         9, on pixels).
         """
         network, fake = self.generator_ab, images["fake_b"]
-        found = network.look(fake, tuple(self.style.layers))
-        described = {name: images[f"style_{name}"] for name in self.style.layers}
+        features = network.extract_features(fake, tuple(self.style.layers))
+        style_targets = {name: images[f"style_target_{name}"] for name in self.style.layers}
         terms = {
-            "content": mse_loss(found[network.last], images["wanted"]),
-            "style": self.style.compare(found, described, count_positions(fake)),
-            "total_variation": self.smoothness(fake),
+            "content": mse_loss(features[network.last], images["content_target"]),
+            "style": self.style.compare(features, style_targets, count_positions(fake)),
+            "total_variation": self.total_variation(fake),
         }
-        if self.weight("generator", "identity"):
-            pairs = [(images[f"same_{domain}"], images[f"real_{domain}"]) for domain in "ab"]
+        if "identity_a" in images:
+            pairs = [(images[f"identity_{domain}"], images[f"real_{domain}"]) for domain in "ab"]
             terms["identity"] = torch.stack([mse_loss(same, real) for same, real in pairs]).mean()
         return terms

@@ -7,14 +7,16 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
+
 from diptych.losses import Contrastive
-from diptych.methods.game import Game
+from diptych.methods.gan import GANMethod
 from diptych.methods.patch_contrast import PatchContrast, Side
 from diptych.methods.player import Images, Player, Terms
-from diptych.networks import apply, find_landmarks
+from diptych.networks import apply, find_default_layers
 
 
-class CUT(Game):
+class CUT(GANMethod):
     """One generator, one discriminator, no way back: a patch should be known by what was there before.
 
     FastCUT is this with `contrastive_a` weighted 10, `contrastive_b` 0 and `flip_equivariance`. `contrastive` may weigh
@@ -23,7 +25,7 @@ class CUT(Game):
 
     def __init__(
         self,
-        *words: Any,
+        *args: Any,
         layers: Sequence[int] | None = None,
         projector: Mapping[str, Any] | None = None,
         contrastive: Contrastive | None = None,
@@ -31,35 +33,38 @@ class CUT(Game):
         flip_equivariance: bool = False,
         **settings: Any,
     ) -> None:
-        super().__init__(*words, **settings)
+        super().__init__(*args, **settings)
         self.require_equal_channels("contrastive_b", "identity_b")
         self.flip_equivariance = flip_equivariance
-        self._flipped = False  # whether the last rendering was of mirrored images
         self.generator_ab = self.make_generator("ab")
         self.discriminator_b = self.make_discriminator("b")
-        self.contrast = PatchContrast(layers or find_landmarks(self.generator_ab), contrastive, relation)
+        self.contrast = PatchContrast(layers or find_default_layers(self.generator_ab), contrastive, relation)
         self.projector = self.contrast.make_projector(self.generator_ab, projector or {})
         self.initialise()
 
     def render(self, batch: Images) -> Images:
+        """Return `real_a`, `real_b`, `fake_b` and, where weighted, `identity_b`: N×C×H×W each.
+
+        `flipped`, N booleans: whether the generator's were made from mirrored images.
+        """
         a, b = batch["a"], batch["b"]
-        wanted = any(self.weight("generator", f"{term}_b") for term in ("contrastive", "relation", "identity"))
-        self._flipped = self.flip_equivariance and random.random() < 0.5
-        seen = [image.flip(-1) if self._flipped else image for image in ((a, b) if wanted else (a,))]
-        fake_b, *identity_b = apply(self.generator_ab, *seen)
-        images = {"real_a": a, "real_b": b, "fake_b": fake_b}
+        wanted = any(self.weights.get("generator", f"{term}_b") for term in ("contrastive", "relation", "identity"))
+        flipped = self.flip_equivariance and random.random() < 0.5
+        inputs = [image.flip(-1) if flipped else image for image in ((a, b) if wanted else (a,))]
+        fake_b, *identity_b = apply(self.generator_ab, *inputs)
+        images = {"real_a": a, "real_b": b, "fake_b": fake_b, "flipped": torch.full((len(a),), flipped)}
         return images | ({"identity_b": identity_b[0]} if wanted else {})
 
     def players(self) -> Sequence[Player]:
         return (
-            Player("discriminator", (self.discriminator_b,), lambda images: self.judge("b", images)),
+            Player("discriminator", (self.discriminator_b,), lambda images: self.discriminator_loss("b", images)),
             Player("generator", (self.generator_ab, self.projector), self.generator_terms),
         )
 
     def generator_terms(self, images: Images) -> Terms:
         """Equation 5: the adversarial loss, PatchNCE(G, H, X), and PatchNCE(G, H, Y) of the identity."""
-        side, flipped = Side(self.generator_ab, self.projector), self._flipped
-        terms = {"adversarial_ab": self.persuade("b", images)}
+        side, flipped = Side(self.generator_ab, self.projector), bool(images["flipped"].any())
+        terms = {"adversarial_ab": self.generator_loss("b", images)}
         terms |= self.contrast.compare("a", side, side, images["real_a"], images["fake_b"], flipped)
         if "identity_b" in images:
             terms |= self.contrast.compare("b", side, side, images["real_b"], images["identity_b"], flipped)

@@ -7,21 +7,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import nn
-from torch.nn.functional import l1_loss
 
 from diptych.losses import Contrastive
-from diptych.methods.game import Game
+from diptych.methods.gan import GANMethod
 from diptych.methods.patch_contrast import PatchContrast, Side
 from diptych.methods.player import Images, Player, Terms
-from diptych.networks import find_landmarks
+from diptych.networks import find_default_layers
 
 
-class DCLGAN(Game):
+class DCLGAN(GANMethod):
     """CUT in both directions: a translation is looked at by the encoder of the domain it should belong to."""
 
     def __init__(
         self,
-        *words: Any,
+        *args: Any,
         layers: Sequence[int] | None = None,
         projector: Mapping[str, Any] | None = None,
         projector_optimizer: Mapping[str, Any] | None = None,
@@ -29,21 +28,19 @@ class DCLGAN(Game):
         relation: Contrastive | None = None,
         **settings: Any,
     ) -> None:
-        super().__init__(*words, **settings)
+        super().__init__(*args, **settings)
         self.require_equal_channels("identity_a", "identity_b")
         self.generator_ab, self.generator_ba = self.make_generator("ab"), self.make_generator("ba")
         self.discriminator_a, self.discriminator_b = self.make_discriminator("a"), self.make_discriminator("b")
-        self.contrast = PatchContrast(layers or find_landmarks(self.generator_ab)[1:], contrastive, relation)
+        self.contrast = PatchContrast(layers or find_default_layers(self.generator_ab)[1:], contrastive, relation)
         self.projector_a = self.contrast.make_projector(self.generator_ab, projector or {})
         self.projector_b = self.contrast.make_projector(self.generator_ba, projector or {})
         self.projector_optimizer = dict(projector_optimizer or {})
         self.initialise()
 
     def render(self, batch: Images) -> Images:
-        return self.render_direction(batch, "ab") | self.render_direction(batch, "ba")
-
-    def render_direction(self, batch: Images, direction: str) -> Images:
-        return self.render_translation(batch, direction)
+        """Return `real`, `fake` and, where weighted, `identity` of both domains (`fake_b`): N×C×H×W each."""
+        return self.translate(batch, "ab") | self.translate(batch, "ba")
 
     def players(self) -> Sequence[Player]:
         networks, settings = zip(*self.generator_networks(), strict=True)
@@ -62,18 +59,15 @@ class DCLGAN(Game):
         return {"a": Side(self.generator_ab, self.projector_a), "b": Side(self.generator_ba, self.projector_b)}
 
     def discriminator_terms(self, images: Images) -> Terms:
-        return {**self.judge("b", images), **self.judge("a", images)}
+        return {**self.discriminator_loss("b", images), **self.discriminator_loss("a", images)}
 
     def generator_terms(self, images: Images) -> Terms:
         """Equations 3 to 5: adversarial, dual contrastive and identity terms, each direction by itself."""
         sides = self.sides()
         terms: Terms = {}
         for source, target in ("ab", "ba"):
-            if f"fake_{target}" not in images:  # the other direction is rendered by itself
-                continue
             real, fake = images[f"real_{source}"], images[f"fake_{target}"]
-            terms[f"adversarial_{source}{target}"] = self.persuade(target, images)
+            terms[f"adversarial_{source}{target}"] = self.generator_loss(target, images)
             terms |= self.contrast.compare(source, sides[source], sides[target], real, fake)
-            if f"identity_{target}" in images:
-                terms[f"identity_{target}"] = l1_loss(images[f"identity_{target}"], images[f"real_{target}"])
+            terms |= self.identity_terms(target, images)
         return terms

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from diptych.methods.game import Game
+from diptych.methods.gan import GANMethod
 from diptych.methods.player import Images, Player, Terms
 
 
@@ -44,29 +44,32 @@ class RunningScale:
         self._moments = state.get("moments")
 
 
-class DistanceGAN(Game):
+class DistanceGAN(GANMethod):
     """One generator: images as far apart as before should be as far apart when translated.
 
     Distances are between the images of a batch, or with one image between its halves (section 3.2).
     """
 
-    def __init__(self, *words: Any, **settings: Any) -> None:
-        super().__init__(*words, **{"pool_size": 50, **settings})
+    whole_batch_terms = ("distance",)
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **{"pool_size": 50, **settings})
         self.generator_ab = self.make_generator("ab")
         self.discriminator_b = self.make_discriminator("b")
         self.scale_a, self.scale_b = RunningScale(), RunningScale()
         self.initialise()
 
-    def remembered(self) -> dict[str, Any]:
-        return super().remembered() | {"scale_a": self.scale_a, "scale_b": self.scale_b}
+    def extra_state(self) -> dict[str, Any]:
+        return super().extra_state() | {"scale_a": self.scale_a, "scale_b": self.scale_b}
 
     def render(self, batch: Images) -> Images:
-        return self.render_translation(batch, "ab")
+        """Return `real_a`, `real_b`, `fake_b` and, where weighted, `identity_b`: N×C×H×W each."""
+        return self.translate(batch, "ab")
 
     def players(self) -> Sequence[Player]:
         return (
             Player("generator", (self.generator_ab,), self.generator_terms),
-            Player("discriminator", (self.discriminator_b,), lambda images: self.judge("b", images)),
+            Player("discriminator", (self.discriminator_b,), lambda images: self.discriminator_loss("b", images)),
         )
 
     def generator_terms(self, images: Images) -> Terms:
@@ -75,7 +78,7 @@ class DistanceGAN(Game):
         self.scale_a.observe(before)
         self.scale_b.observe(target)
         distance = (self.scale_a.standardise(before) - self.scale_b.standardise(after)).abs().mean()
-        return {"adversarial_ab": self.persuade("b", images), "distance": distance}
+        return {"adversarial_ab": self.generator_loss("b", images), "distance": distance}
 
 
 def measure_distances(images: Tensor) -> Tensor:

@@ -18,8 +18,8 @@ class Dumoulin(Johnson):
 
     generator_ab: ConditionalGenerator
 
-    def __init__(self, *words: Any, **settings: Any) -> None:
-        super().__init__(*words, **settings)
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
         if not isinstance(self.generator_ab, ConditionalGenerator):
             kind = type(self.generator_ab).__name__
             raise UserError(f"Dumoulin takes a ConditionalGenerator (generator=conditional), not {kind}")
@@ -39,5 +39,6 @@ class Dumoulin(Johnson):
             self.generator_ab.keep_thumbnail(number, image.to(self.generator_ab.thumbnails))
 
     def render(self, batch: Images) -> Images:
+        """Return `real_a`, `real_b` and `fake_b`, each image of A in the style of its image of B: N×3×H×W each."""
         code = self.generator_ab.encode_numbers(batch["index_b"])
         return {"real_a": batch["a"], "real_b": batch["b"], "fake_b": self.generator_ab(batch["a"], code)}

@@ -2,11 +2,11 @@
 
 import torch
 
+from diptych.methods.generator_only import GeneratorOnlyMethod
 from diptych.methods.player import Images, Terms
-from diptych.methods.unopposed import Unopposed
 
 
-class EncoderDecoder(Unopposed):
+class EncoderDecoder(GeneratorOnlyMethod):
     """With pairs (`data.paired=true`): the translation should be the truth, by L1 and squared distance."""
 
     needs_pairs = True

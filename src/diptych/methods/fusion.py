@@ -8,16 +8,15 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from diptych.losses import Content, Perceptual, TotalVariation
-from diptych.methods.objective import Look, Objective, Style
+from diptych.losses import Content, Perceptual, StyleReference, StyleTransferLoss, TotalVariation
+from diptych.methods.generator_only import GeneratorOnlyMethod, require_rgb
 from diptych.methods.player import Images, Player, Terms
-from diptych.methods.unopposed import Unopposed, require_rgb
 from diptych.networks import Encoder, FusionGenerator, initialise
 from diptych.networks.fusion_generator import FusionDecoder
 from diptych.networks.statistics import measure_statistics
 
 
-class Fusion(Unopposed):
+class Fusion(GeneratorOnlyMethod):
     """Two autoencoders, of A's images and of B's, and a decoder that paints the one's features in the other's code.
 
     Unlike in the paper the encoders learn by reconstruction alone, and all three learn at the same time: there is no
@@ -34,40 +33,44 @@ class Fusion(Unopposed):
         encoder: Encoder,
         content: Callable[..., Content],
         style: Callable[..., Perceptual],
-        smoothness: TotalVariation,
+        total_variation: TotalVariation,
         width: int = 32,
         fusion: str = "adain",
         share: float = 0.5,
-        scheme: str = "kaiming",
-        gain: float = 1.0,
+        init: str = "kaiming",
+        init_gain: float = 1.0,
         **settings: Any,
     ) -> None:
         require_rgb(settings.get("channels"))
-        words = {"network": "FusionGenerator", "width": width, "fusion": fusion, "share": share}
-        super().__init__(words, scheme=scheme, gain=gain, **settings)
+        config = {"network": "FusionGenerator", "width": width, "fusion": fusion, "share": share}
+        super().__init__(config, init=init, init_gain=init_gain, **settings)
         self.decoder_a, self.decoder_b = (FusionDecoder(self.channels[domain], width) for domain in "ab")
         for part in (self.decoder_a, self.decoder_b):
-            initialise(part, scheme, gain)
-        self.look = Look(content(encoder=encoder), style(encoder=encoder), smoothness)
-
-    def trains_translators(self, player: Player) -> bool:
-        return True
+            initialise(part, init, init_gain)
+        self.loss = StyleTransferLoss(content(encoder=encoder), style(encoder=encoder), total_variation)
 
     def render(self, batch: Images) -> Images:
+        """Return `real_a`, `real_b`, `fake_b`, `reconstructed_a` and `reconstructed_b`: N×C×H×W each.
+
+        `style_code`, N×8·width×1×1, are the statistics of B's features.
+        """
         network, real_a, real_b = self.generator_ab, batch["a"], batch["b"]
         content, style = network.content_encoder(real_a), network.style_encoder(real_b)
         code = measure_statistics(style.detach())  # the encoders are not the decoder's to change
-        if self.training:
-            network.follow(code, first=not self.iteration)
         drawn = {
             "reconstructed_a": self.decoder_a(content, real_a),
             "reconstructed_b": self.decoder_b(style, real_b),
             "fake_b": network.decoder(network.fuse(content.detach(), code), real_a),
         }
-        return {"real_a": real_a, "real_b": real_b} | {name: image.to(real_a) for name, image in drawn.items()}
+        given = {"real_a": real_a, "real_b": real_b, "style_code": code}
+        return given | {name: image.to(real_a) for name, image in drawn.items()}
+
+    def update_statistics(self, images: Images) -> None:
+        """Let the generator's mean code follow the styles it is trained on."""
+        self.generator_ab.update_mean_code(images["style_code"], first=self.iteration == 0)
 
     def players(self) -> Sequence[Player]:
-        """The decoder moves first: where memory is short the batch is rendered again, with encoders that have not."""
+        """The decoder moves first, then both encoders, each with a decoder of its own."""
         network = self.generator_ab
         return (
             Player("decoder", (network.mix, network.decoder), self.generator_terms),
@@ -77,7 +80,8 @@ class Fusion(Unopposed):
 
     def generator_terms(self, images: Images) -> Terms:
         """Content of A's image, style of B's, total variation: as Johnson et al. 2016 have it, a style for each."""
-        return Objective(self.look, images["real_a"], [Style(images["real_b"])])(images["fake_b"])
+        targets = self.loss.describe(images["real_a"], [StyleReference(images["real_b"])])
+        return self.loss(images["fake_b"], targets)
 
 
 def _compare(domain: str, images: Images) -> Terms:

@@ -12,8 +12,7 @@ from torch import Tensor
 from torch.nn.functional import l1_loss
 
 from diptych.errors import UserError
-from diptych.methods.duel import Duel
-from diptych.methods.game import Game
+from diptych.methods.gan import GANMethod
 from diptych.methods.player import Images, Player, Terms
 from diptych.networks import apply
 
@@ -26,31 +25,31 @@ GEOMETRIES: dict[str, tuple[Turn, Turn]] = {
 """A geometric change and its inverse: a quarter turn clockwise, or upside down."""
 
 
-class GcGAN(Game):
+class GcGAN(GANMethod):
     """One generator: translating a turned image should give the turned translation.
 
     Both translations are judged, the turned one by a discriminator of its own, as published.
     """
 
-    def __init__(self, *words: Any, geometry: str = "rotation", **settings: Any) -> None:
-        super().__init__(*words, **{"pool_size": 50, **settings})
+    def __init__(self, *args: Any, geometry: str = "rotation", **settings: Any) -> None:
+        super().__init__(*args, **{"pool_size": 50, **settings})
         if geometry not in GEOMETRIES:
             raise UserError(f"method.geometry = {geometry} must be one of {', '.join(GEOMETRIES)}")
         self.require_equal_channels("identity_b")
         self.turn, self.turn_back = GEOMETRIES[geometry]
         self.generator_ab = self.make_generator("ab")
         self.discriminator_b = self.make_discriminator("b")
-        self.discriminator_turned = self.make_discriminator("b")
-        self.turned_duel = Duel("turned", self._rules, seed=2)
+        self.discriminator_turned = self.make_discriminator("b", name="turned")
         self.initialise()
 
-    def remembered(self) -> dict[str, Any]:
-        return super().remembered() | self.turned_duel.remembered()
-
     def render(self, batch: Images) -> Images:
+        """Return `real_a`, `real_b`, `fake_b` and, where weighted, `identity_b`: N×C×H×W each.
+
+        `real_turned` is B's image turned, `fake_turned` the translation of A's turned image.
+        """
         turned = {"a": self.turn(batch["a"]), "b": self.turn(batch["b"])}
         (fake_turned,) = apply(self.generator_ab, turned["a"])
-        return self.render_translation(batch, "ab") | {"real_turned": turned["b"], "fake_turned": fake_turned}
+        return self.translate(batch, "ab") | {"real_turned": turned["b"], "fake_turned": fake_turned}
 
     def players(self) -> Sequence[Player]:
         return (
@@ -64,14 +63,11 @@ class GcGAN(Game):
         there = l1_loss(fake, self.turn_back(turned).detach())
         back = l1_loss(turned, self.turn(fake).detach())
         terms = {
-            "adversarial_ab": self.persuade("b", images),
-            "adversarial_turned": self.turned_duel.persuade(self.discriminator_turned, turned, images["real_turned"]),
+            "adversarial_ab": self.generator_loss("b", images),
+            "adversarial_turned": self.generator_loss("turned", images),
             "geometry": there + back,
         }
-        if "identity_b" in images:
-            terms["identity_b"] = l1_loss(images["identity_b"], images["real_b"])
-        return terms
+        return terms | self.identity_terms("b", images)
 
     def discriminator_terms(self, images: Images) -> Terms:
-        turned = self.turned_duel.judge(self.discriminator_turned, images["real_turned"], images["fake_turned"])
-        return {**self.judge("b", images), **turned}
+        return {**self.discriminator_loss("b", images), **self.discriminator_loss("turned", images)}

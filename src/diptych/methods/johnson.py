@@ -4,17 +4,17 @@ Justin Johnson, Alexandre Alahi, Li Fei-Fei. ECCV 2016. https://arxiv.org/abs/16
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
-from diptych.losses import Content, Perceptual, TotalVariation
-from diptych.methods.game import Game
-from diptych.methods.objective import Look, Objective, Style
+from diptych.losses import Content, Perceptual, StyleReference, StyleTransferLoss, TotalVariation
+from diptych.methods.gan import GANMethod
+from diptych.methods.generator_only import require_rgb
 from diptych.methods.player import Images, Player, Terms
-from diptych.methods.unopposed import require_rgb
 from diptych.networks import Encoder
 
 
-class Johnson(Game):
+class Johnson(GANMethod):
     """A network that paints at once what optimisation paints slowly: domain A in the style of domain B's images.
 
     Where B is one image, the network learns that style; where it is many, what they have in common. `content` and
@@ -24,31 +24,34 @@ class Johnson(Game):
 
     def __init__(
         self,
-        *words: Any,
+        *args: Any,
         encoder: Encoder,
         content: Callable[..., Content],
         style: Callable[..., Perceptual],
-        smoothness: TotalVariation,
+        total_variation: TotalVariation,
         **settings: Any,
     ) -> None:
-        super().__init__(*words, **settings)
+        super().__init__(*args, **settings)
         require_rgb(self.channels)
-        self.look = Look(content(encoder=encoder), style(encoder=encoder), smoothness)
+        self.loss = StyleTransferLoss(content(encoder=encoder), style(encoder=encoder), total_variation)
         self.generator_ab = self.make_generator("ab")
-        if self.weight("generator", "adversarial_ab"):
+        if self.weights.get("generator", "adversarial_ab"):
             self.discriminator_b = self.make_discriminator("b")
         self.initialise()
 
     def render(self, batch: Images) -> Images:
-        return self.render_translation(batch, "ab")
+        """Return `real_a`, `real_b`, `fake_b` and, where weighted, `identity_b`: N×3×H×W each."""
+        return self.translate(batch, "ab")
 
     def players(self) -> Sequence[Player]:
-        painter = Player("generator", (self.generator_ab,), self.generator_terms)
-        if not self.duels:
-            return (painter,)
-        return (Player("discriminator", (self.discriminator_b,), lambda images: self.judge("b", images)), painter)
+        generator = Player("generator", (self.generator_ab,), self.generator_terms)
+        if not self.adversarial_losses:
+            return (generator,)
+        terms = partial(self.discriminator_loss, "b")
+        return (Player("discriminator", (self.discriminator_b,), terms), generator)
 
     def generator_terms(self, images: Images) -> Terms:
         """Equation 5: content, style and total variation of the rendered images."""
-        terms = Objective(self.look, images["real_a"], [Style(images["real_b"])])(images["fake_b"])
-        return terms | ({"adversarial_ab": self.persuade("b", images)} if self.duels else {})
+        targets = self.loss.describe(images["real_a"], [StyleReference(images["real_b"])])
+        terms = self.loss(images["fake_b"], targets)
+        return terms | ({"adversarial_ab": self.generator_loss("b", images)} if self.adversarial_losses else {})

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from diptych.losses import Contrastive, PatchNCE
 from diptych.methods.player import Terms
-from diptych.networks import Network, PatchProjector, describe_features, look
+from diptych.networks import Network, PatchProjector, count_feature_channels, extract_features
 
 
 class Side(NamedTuple):
@@ -32,11 +32,11 @@ class PatchContrast:
 
     def make_projector(self, network: Network, settings: Mapping[str, Any]) -> PatchProjector:
         """Build the projector of a generator's features."""
-        return PatchProjector(describe_features(network, self.layers), **settings)
+        return PatchProjector(count_feature_channels(network, self.layers), **settings)
 
     def describe(self, side: Side, image: Tensor) -> list[Tensor]:
         """Return the vectors of patches drawn from an image, a layer's N×P×width after another's."""
-        features = look(side.network, image, self.layers)
+        features = extract_features(side.network, image, self.layers)
         return side.projector(features, side.projector.choose(features))
 
     def compare(
@@ -47,10 +47,10 @@ class PatchContrast:
         `flipped`: the translation was made from the mirrored image. The image's own features are constants.
         """
         with torch.no_grad():
-            features = look(keys.network, image, self.layers)
+            features = extract_features(keys.network, image, self.layers)
             choices = keys.projector.choose(features)
             wanted = keys.projector(features, choices)
-        features = look(queries.network, translation, self.layers)
+        features = extract_features(queries.network, translation, self.layers)
         if flipped:
             features = [feature.flip(-1) for feature in features]
         found = queries.projector(features, choices)

@@ -1,4 +1,4 @@
-"""The words of the game: who plays, on which images, for which terms."""
+"""Who moves: the networks that a player trains, and the loss terms it minimises."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,6 @@ from torch.optim import Optimizer
 
 Images = dict[str, Tensor]
 Terms = dict[str, Tensor]
-Weights = Mapping[str, Mapping[str, float]]
 MakeOptimizer = Callable[..., Optimizer]
 
 
@@ -24,7 +23,7 @@ class Stateful(Protocol):
 
 @dataclass(frozen=True)
 class Player:
-    """One side of the game: the networks it trains and the loss terms it minimises.
+    """A side of the game: the networks it trains and the loss terms it minimises, unweighted, by name.
 
     `settings` are a network's own for the optimizer, such as `{"lr": 0.001}`, one mapping per network.
     """
@@ -47,13 +46,3 @@ class Player:
                 groups.append(group := {"params": [], **settings})
             group["params"] += network.parameters()
         return groups
-
-
-@dataclass(frozen=True)
-class Extra:
-    """An optional term from YAML alone: a loss on two of the rendered images, added to a player's terms."""
-
-    image: str
-    reference: str
-    loss: Callable[[Tensor, Tensor], Tensor]
-    player: str = "generator"

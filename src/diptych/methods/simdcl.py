@@ -12,17 +12,17 @@ from torch.nn.functional import l1_loss
 
 from diptych.methods.dclgan import DCLGAN
 from diptych.methods.player import Images, Terms
-from diptych.networks import PatchMapper
+from diptych.networks import SimilarityHead
 
 
 class SimDCL(DCLGAN):
     """DCLGAN with a similarity term, against translations that all look alike."""
 
-    def __init__(self, *words: Any, **settings: Any) -> None:
-        super().__init__(*words, **settings)
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
         count = len(self.contrast.layers)
-        self.mapper_real_a, self.mapper_fake_a = PatchMapper(count), PatchMapper(count)
-        self.mapper_real_b, self.mapper_fake_b = PatchMapper(count), PatchMapper(count)
+        self.mapper_real_a, self.mapper_fake_a = SimilarityHead(count), SimilarityHead(count)
+        self.mapper_real_b, self.mapper_fake_b = SimilarityHead(count), SimilarityHead(count)
         self.initialise()
 
     def generator_networks(self) -> Sequence[tuple[nn.Module, Mapping[str, Any]]]:
@@ -32,10 +32,9 @@ class SimDCL(DCLGAN):
     def generator_terms(self, images: Images) -> Terms:
         terms = super().generator_terms(images)
         for domain in "ab":
-            if f"fake_{domain}" in images:
-                # The paper's equation 6 adds absolute differences up; the published code takes their mean, as here.
-                real, fake = (self._map(kind, domain, images) for kind in ("real", "fake"))
-                terms[f"similarity_{domain}"] = l1_loss(fake, real)
+            # The paper's equation 6 adds absolute differences up; the published code takes their mean, as here.
+            real, fake = (self._map(kind, domain, images) for kind in ("real", "fake"))
+            terms[f"similarity_{domain}"] = l1_loss(fake, real)
         return terms
 
     def _map(self, kind: str, domain: str, images: Images) -> Tensor:

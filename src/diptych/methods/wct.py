@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch.nn.functional import mse_loss
 
-from diptych.methods.decoding import Decoding
+from diptych.methods.decoder import DecoderMethod
 from diptych.methods.player import Images, Terms
 from diptych.networks import Vgg, WCTGenerator
 
 
-class WCT(Decoding):
+class WCT(DecoderMethod):
     """Decoders learn to draw images of both domains from their features; styles are met after training only."""
 
     generator_ab: WCTGenerator
@@ -24,19 +24,26 @@ class WCT(Decoding):
         super().__init__({"network": "WCTGenerator", "deepest": deepest, "levels": levels}, encoder, **settings)
 
     def render(self, batch: Images) -> Images:
+        """Return `real_a`, `real_b`: N×3×H×W each, and of either domain what its images are drawn from and as.
+
+        `padded_a` is the image that is encoded, `features_a_relu4_1` (and so on for every level) N×C×h×w features of
+        it, `drawn_a_relu4_1` the image that they are drawn as.
+        """
         network, images = self.generator_ab, {"real_a": batch["a"], "real_b": batch["b"]}
         for domain in "ab":
             with torch.no_grad():
-                padded = network.pad(batch[domain])
-                features = network.encoder(padded, network.names)
-            images[f"padded_{domain}"] = padded
+                images[f"padded_{domain}"] = network.pad(batch[domain])
+                features = network.encoder(images[f"padded_{domain}"], network.names)
             for name, decoder in network.decoder.items():
                 images[f"drawn_{domain}_{name}"] = decoder(features[name])
                 images[f"features_{domain}_{name}"] = features[name]
-        if self.training:
-            with torch.no_grad():
-                network.follow(network.summarise(features), first=self.iteration == 0)  # those of B, the last
         return images
+
+    def update_statistics(self, images: Images) -> None:
+        """Let the generator's mean code follow the styles it is trained on."""
+        network = self.generator_ab
+        code = network.summarise({name: images[f"features_b_{name}"] for name in network.names})
+        network.update_mean_code(code, first=self.iteration == 0)
 
     def generator_terms(self, images: Images) -> Terms:
         """Section 3.1: drawings are like the images, and so are their features; the mean over domains and decoders."""

@@ -1,18 +1,18 @@
 """Metrics: what a translator scores."""
 
+from diptych.metrics.domain_classifier import DomainClassifier, train_classifier
 from diptych.metrics.evaluation import Evaluation, EvaluationData, evaluate
-from diptych.metrics.judge import Judge, train_judge
-from diptych.metrics.kernel_distance import kernel_distance
+from diptych.metrics.kid import kid
 from diptych.metrics.paired import compare
 from diptych.metrics.sliced_wasserstein import sliced_wasserstein
 
 __all__ = [
+    "DomainClassifier",
     "Evaluation",
     "EvaluationData",
-    "Judge",
     "compare",
     "evaluate",
-    "kernel_distance",
+    "kid",
     "sliced_wasserstein",
-    "train_judge",
+    "train_classifier",
 ]

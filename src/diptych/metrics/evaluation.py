@@ -9,15 +9,17 @@ from rich.table import Table
 from torch import Tensor
 
 from diptych.errors import DataError
-from diptych.metrics.judge import Judge, train_judge
-from diptych.metrics.kernel_distance import kernel_distance
+from diptych.metrics.domain_classifier import DomainClassifier, train_classifier
+from diptych.metrics.kid import kid
 from diptych.metrics.paired import compare
 from diptych.metrics.sliced_wasserstein import sliced_wasserstein
 
 Load = Callable[[str, Sequence[Path]], Tensor]
 Scores = dict[str, float]
+Translate = Callable[[Tensor, Tensor], Tensor]
+"""Maps N×C×H×W images, and as many images of the other domain for those who take a style, to translations."""
 
-_TRAIN_LIMIT = 1000  # training images that the judge and the floor look at, so that large sets stay affordable
+_TRAIN_LIMIT = 1000  # training images that the classifier and the floor look at, so that large sets stay affordable
 
 _ROWS = (
     ("psnr", "PSNR to the truth (dB)", "{:.2f}"),
@@ -25,8 +27,8 @@ _ROWS = (
     ("l1", "L1 to the truth", "{:.4f}"),
     ("changed", "changed (L1 to the input)", "{:.4f}"),
     ("swd", "sliced Wasserstein to test B", "{:.4f}"),
-    ("kernel", "kernel distance to test B", "{:.4f}"),
-    ("judged_b", "judged B", "{:.1%}"),
+    ("kid", "KID (classifier features) to test B", "{:.4f}"),
+    ("classified_b", "classified as B", "{:.1%}"),
 )
 
 
@@ -46,7 +48,7 @@ class Evaluation:
     translator: Scores
     copying: Scores
     real: Scores
-    judge: Judge | None
+    classifier: DomainClassifier | None
     images: int
 
     def to_dict(self) -> dict[str, object]:
@@ -56,7 +58,7 @@ class Evaluation:
             "translator": self.translator,
             "copying": self.copying,
             "real_train_b": self.real,
-            "judge_accuracy": self.judge.accuracy if self.judge else None,
+            "classifier_accuracy": self.classifier.accuracy if self.classifier else None,
         }
 
     def to_table(self, title: str) -> Table:
@@ -68,44 +70,53 @@ class Evaluation:
             scores = [s.get(key) for s in (self.translator, self.copying, self.real)]
             if scores[0] is not None:
                 table.add_row(label, *("" if value is None else style.format(value) for value in scores))
-        if self.judge is not None:
-            table.caption = f"The judge tells real test images of A and B apart in {self.judge.accuracy:.1%} of cases."
+        if self.classifier is not None:
+            table.caption = (
+                f"The classifier tells real test images of A and B apart in {self.classifier.accuracy:.1%} of cases."
+            )
         return table
 
 
 def evaluate(
-    translate: Callable[[Tensor], Tensor], data: EvaluationData, batch_size: int = 16, judge: Judge | None = None
+    translate: Translate,
+    data: EvaluationData,
+    batch_size: int = 16,
+    classifier: DomainClassifier | None = None,
 ) -> Evaluation:
     """Translate test A and compare it with test B; truth-based scores only where file names agree one by one.
 
-    A judge is trained unless one is given, for instance that of the other direction, swapped.
+    A classifier is trained unless one is given, for instance that of the other direction, swapped.
     """
     for domain in "ab":
         if not data.test[domain]:
             raise DataError(f"there are no test images of domain {domain.upper()} to evaluate on")
     real_a, real_b = (data.load(domain, data.test[domain]) for domain in "ab")
-    outputs = torch.cat([translate(chunk).cpu() for chunk in real_a.split(batch_size)])
+    references = real_b[torch.arange(1, len(real_a) + 1) % len(real_b)]  # of aligned images never the truth itself
+    chunks = zip(real_a.split(batch_size), references.split(batch_size), strict=True)
+    outputs = torch.cat([translate(chunk, styles).cpu() for chunk, styles in chunks])
     train = {domain: data.load(domain, _spread(paths, _TRAIN_LIMIT)) for domain, paths in data.train.items() if paths}
     alike = real_a.shape[1] == real_b.shape[1]  # or nothing can be copied, nor one network look at both
-    if judge is None and len(train) == 2 and alike:
-        judge = train_judge(train, {"a": real_a, "b": real_b})
+    if classifier is None and len(train) == 2 and alike:
+        classifier = train_classifier(train, {"a": real_a, "b": real_b})
     aligned = [path.stem for path in data.test["a"]] == [path.stem for path in data.test["b"]]
 
     def score(images: Tensor) -> Scores:
         scores = compare(images, real_b) if aligned and len(images) == len(real_b) else {}
-        return scores | _score_unpaired(images, real_b, judge)
+        return scores | _score_unpaired(images, real_b, classifier)
 
     translator = {**score(outputs), **({"changed": float((outputs - real_a).abs().mean() / 2)} if alike else {})}
     copying = {**score(real_a), "changed": 0.0} if alike else {}
-    real = _score_unpaired(train["b"], real_b, judge) if "b" in train else {}  # no translator is expected to pass it
-    return Evaluation(translator, copying, real, judge, len(outputs))
+    real = (
+        _score_unpaired(train["b"], real_b, classifier) if "b" in train else {}
+    )  # no translator is expected to pass it
+    return Evaluation(translator, copying, real, classifier, len(outputs))
 
 
-def _score_unpaired(images: Tensor, real_b: Tensor, judge: Judge | None) -> Scores:
+def _score_unpaired(images: Tensor, real_b: Tensor, classifier: DomainClassifier | None) -> Scores:
     scores = {"swd": sliced_wasserstein(images, real_b)}
-    if judge is not None:
-        scores["kernel"] = kernel_distance(judge.describe(images), judge.describe(real_b))
-        scores["judged_b"] = judge.share_of_b(images)
+    if classifier is not None:
+        scores["kid"] = kid(classifier.describe(images), classifier.describe(real_b))
+        scores["classified_b"] = classifier.share_of_b(images)
     return scores
 
 

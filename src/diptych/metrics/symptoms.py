@@ -19,7 +19,7 @@ class Symptom:
 
     threshold: float
     above: bool
-    words: str
+    message: str
 
     def shows(self, value: float) -> bool:
         """Whether the value is beyond the threshold; a NaN never is."""
@@ -27,10 +27,10 @@ class Symptom:
 
 
 SYMPTOMS = {
-    "discriminator_accuracy": Symptom(
+    "discriminator_auc": Symptom(
         0.995,
         True,
-        "the discriminator always wins: its verdicts teach little; weaken it, or add a penalty",
+        "the discriminator always wins: its logits teach little; weaken it, or add a penalty",
     ),
     "output_variation": Symptom(
         0.1, False, "the outputs hardly differ from each other: the generator has collapsed; lower its learning rate"
@@ -55,7 +55,7 @@ SYMPTOMS = {
 }
 
 
-def measure_separation(real: Tensor, fake: Tensor) -> float:
+def measure_auc(real: Tensor, fake: Tensor) -> float:
     """Return the share of pairs in which a real image's mean logit exceeds a fake one's (0.5 is chance)."""
     reals, fakes = real.flatten(1).mean(1), fake.flatten(1).mean(1)
     return float((reals[:, None] > fakes[None]).float().mean())

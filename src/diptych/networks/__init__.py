@@ -1,20 +1,20 @@
 """Generators and discriminators, each a class known by its name and its plain arguments."""
 
 from diptych.networks.adain_generator import AdaINGenerator
-from diptych.networks.allocation import keep_freed_memory
 from diptych.networks.calls import apply, sees_images_alone
 from diptych.networks.conditional_generator import ConditionalGenerator
 from diptych.networks.encoder import Encoder, NetworkEncoder
-from diptych.networks.features import FeatureNetwork, describe_features, find_landmarks, look
+from diptych.networks.features import FeatureNetwork, count_feature_channels, extract_features, find_default_layers
 from diptych.networks.fusion_generator import FusionGenerator
 from diptych.networks.initialisation import initialise
+from diptych.networks.iterative_network import IterativeNetwork
 from diptych.networks.patch_discriminator import PatchDiscriminator
-from diptych.networks.patch_mapper import PatchMapper
 from diptych.networks.patch_projector import PatchProjector
 from diptych.networks.pixel_discriminator import PixelDiscriminator
 from diptych.networks.registry import Network, build, build_for, names
 from diptych.networks.resnet_generator import ResnetGenerator
 from diptych.networks.several_discriminators import MixedDiscriminator, MultiscaleDiscriminator
+from diptych.networks.similarity_head import SimilarityHead
 from diptych.networks.style_network import StyleNetwork
 from diptych.networks.unet_generator import UnetGenerator
 from diptych.networks.vgg import Vgg
@@ -26,15 +26,16 @@ __all__ = [
     "Encoder",
     "FeatureNetwork",
     "FusionGenerator",
+    "IterativeNetwork",
     "MixedDiscriminator",
     "MultiscaleDiscriminator",
     "Network",
     "NetworkEncoder",
     "PatchDiscriminator",
-    "PatchMapper",
     "PatchProjector",
     "PixelDiscriminator",
     "ResnetGenerator",
+    "SimilarityHead",
     "StyleNetwork",
     "UnetGenerator",
     "Vgg",
@@ -42,11 +43,10 @@ __all__ = [
     "apply",
     "build",
     "build_for",
-    "describe_features",
-    "find_landmarks",
+    "count_feature_channels",
+    "extract_features",
+    "find_default_layers",
     "initialise",
-    "keep_freed_memory",
-    "look",
     "names",
     "sees_images_alone",
 ]

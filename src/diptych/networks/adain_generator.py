@@ -39,32 +39,28 @@ class AdaINGenerator(StyleNetwork):
         self.decoder = mirror(self.encoder.layers, out_channels)
         self.stride = 2 ** (deepest - 1)
         self.smallest = 2 * self.stride  # for the decoder's reflection padding
-        self.remember(2 * self.encoder.count_channels(self.last))
+        self.register_mean_code(2 * self.encoder.count_channels(self.last))
 
     def forward(self, x: Tensor, code: Tensor | None = None) -> Tensor:
         """Map N×3×H×W to N×3×H×W for any H and W; the decoder is linear at its end, so values may pass ±1."""
-        return self.draw(self.exchange(self.encode(x), self.usual if code is None else code), x)
+        return self.decode(exchange_statistics(self.encode(x), self.mean_code if code is None else code), x)
 
-    def draw(self, features: Tensor, like: Tensor) -> Tensor:
+    def decode(self, features: Tensor, like: Tensor) -> Tensor:
         """Return the image that features are drawn as, as high and wide as another."""
         height, width = like.shape[-2:]
         return self.decoder(features)[..., :height, :width]
 
     def encode(self, x: Tensor) -> Tensor:
         """Return the features in which statistics are exchanged."""
-        return self.look(x)[self.last]
+        return self.extract_features(x)[self.last]
 
-    def look(self, x: Tensor, layers: Sequence[str] = ()) -> dict[str, Tensor]:
+    def extract_features(self, x: Tensor, layers: Sequence[str] = ()) -> dict[str, Tensor]:
         """Return those features and the ones of other layers, by name, in one call."""
         padded = pad_to_multiple(x, self.stride, self.smallest)
         return self.encoder(padded, (*layers, self.last))
 
-    def exchange(self, features: Tensor, code: Tensor) -> Tensor:
-        """Equation 8, for a code of one place or of several."""
-        return exchange_statistics(features, code)
-
-    def describe_style(self, style: Tensor) -> Tensor:
+    def encode_style(self, style: Tensor) -> Tensor:
         return measure_statistics(self.encode(style))
 
-    def describe_own(self, x: Tensor) -> Tensor:
-        return self.describe_style(x)
+    def encode_content(self, x: Tensor) -> Tensor:
+        return self.encode_style(x)

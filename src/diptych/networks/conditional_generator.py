@@ -88,14 +88,14 @@ class ConditionalGenerator(StyleNetwork):
             ]
         )
         self.last = ConditionalConv(styles, width, out_channels, 9)
-        self.remember(styles)
-        self.usual.fill_(1 / styles)
+        self.register_mean_code(styles)
+        self.mean_code.fill_(1 / styles)
         self.register_buffer("thumbnails", torch.zeros(styles, 3, _SIDE, _SIDE))
 
     def forward(self, x: Tensor, code: Tensor | None = None) -> Tensor:
         """Map N×C×H×W to N×C'×H×W in [-1, 1] for any H and W."""
         height, width = x.shape[-2:]
-        code = self.usual if code is None else code
+        code = self.mean_code if code is None else code
         x = pad_to_multiple(x, self.stride, self.smallest)
         for layer in self.outer:
             x = layer(x, code).relu()
@@ -109,7 +109,7 @@ class ConditionalGenerator(StyleNetwork):
         """Remember what a learnt style's image, 1×3×h×w, looks like."""
         self.thumbnails[number] = _shrink(style)[0]
 
-    def describe_style(self, style: Tensor) -> Tensor:
+    def encode_style(self, style: Tensor) -> Tensor:
         """Return the N×S×1×1 code of learnt styles' images; `UserError` for another image."""
         apart = (_shrink(style)[:, None] - self.thumbnails).abs().mean((2, 3, 4))
         nearest = apart.min(1)
@@ -119,7 +119,7 @@ class ConditionalGenerator(StyleNetwork):
 
     def encode_numbers(self, styles: Tensor) -> Tensor:
         """Return the N×S×1×1 code of N styles by their numbers."""
-        return nn.functional.one_hot(styles, len(self.thumbnails))[..., None, None].to(self.usual.dtype)
+        return nn.functional.one_hot(styles, len(self.thumbnails))[..., None, None].to(self.mean_code.dtype)
 
 
 def _shrink(style: Tensor) -> Tensor:

@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import unset_fake_temporarily
 from torch.nn.functional import interpolate
 
 from diptych.errors import UserError
@@ -24,18 +23,17 @@ class Encoder(nn.Module):
     """Whether activations are computed again in the backward instead of kept, where the network can."""
 
     @abstractmethod
-    def forward(self, images: Tensor, wanted: Sequence[str], reduce: Reduce | None = None) -> dict[str, Tensor]:
+    def forward(self, images: Tensor, layers: Sequence[str], reduce: Reduce | None = None) -> dict[str, Tensor]:
         """Return the named features, N×C×h×w, or what `reduce` makes of each; nothing behind the last is computed."""
 
-    def suit(self, images: Tensor) -> None:
+    def move_to(self, images: Tensor) -> None:
         """Move to where images are, in their type; on a CPU with channels last, in which convolutions are quicker."""
         layout = torch.channels_last if images.device.type == "cpu" else torch.contiguous_format
         weight = next(self.parameters())
         moved = (weight.device, weight.dtype) == (images.device, images.dtype)
         if moved and weight.is_contiguous(memory_format=layout):
             return
-        with unset_fake_temporarily():  # or the weights would be lost where memory is only estimated
-            self.to(device=images.device, dtype=images.dtype, memory_format=layout)  # type: ignore[call-overload]
+        self.to(device=images.device, dtype=images.dtype, memory_format=layout)  # type: ignore[call-overload]
 
     def find(self, name: str) -> int:
         """Return a layer's number; `UserError` where there is none of this name."""
@@ -55,14 +53,14 @@ class NetworkEncoder(Encoder):
             raise UserError(f"an encoder looks at RGB; this one takes {network.arguments['in_channels']} channels")
         self.network = network.requires_grad_(False).eval()
         self.names = [f"layer{number}" for number in range(network.depth)]
-        self.style_layers = tuple(self.names[number] for number in network.landmarks)
+        self.style_layers = tuple(self.names[number] for number in network.default_layers)
         self.content_layer = self.style_layers[-1]
         with torch.no_grad():
             found = network.features(make_noise(0).clamp(-2, 2) / 2, range(network.depth))
         self.register_buffer("magnitudes", torch.stack([feature.abs().mean().clamp_min(1e-8) for feature in found]))
 
-    def forward(self, images: Tensor, wanted: Sequence[str], reduce: Reduce | None = None) -> dict[str, Tensor]:
-        numbers = sorted({self.find(name) for name in wanted})
+    def forward(self, images: Tensor, layers: Sequence[str], reduce: Reduce | None = None) -> dict[str, Tensor]:
+        numbers = sorted({self.find(name) for name in layers})
         features = zip(numbers, self.network.features(images, numbers), strict=True)
         found = {self.names[number]: feature / self.magnitudes[number] for number, feature in features}
         return {name: reduce(name, feature) for name, feature in found.items()} if reduce else found

@@ -20,7 +20,7 @@ class FeatureNetwork(Network, registered=False):
 
     @property
     @abstractmethod
-    def landmarks(self) -> list[int]:
+    def default_layers(self) -> list[int]:
         """The layers that are looked at where nobody says which, in ascending order."""
 
     @abstractmethod
@@ -28,7 +28,7 @@ class FeatureNetwork(Network, registered=False):
         """Return the outputs, N×C×h×w, of the layers in ascending order; nothing behind the last is computed."""
 
 
-def describe_features(network: Network, layers: Sequence[int]) -> list[int]:
+def count_feature_channels(network: Network, layers: Sequence[int]) -> list[int]:
     """Return the channels of the layers' features; `UserError` where there are no such layers."""
     network = _require_features(network)
     if not layers or any(not 0 <= layer < network.depth for layer in layers):
@@ -43,12 +43,12 @@ def describe_features(network: Network, layers: Sequence[int]) -> list[int]:
         return [feature.shape[1] for feature in network.features(image, layers)]
 
 
-def find_landmarks(network: Network) -> list[int]:
+def find_default_layers(network: Network) -> list[int]:
     """Return the layers to look at by default; `UserError` where the network has no features."""
-    return _require_features(network).landmarks
+    return _require_features(network).default_layers
 
 
-def look(network: Network, x: Tensor, layers: Sequence[int]) -> list[Tensor]:
+def extract_features(network: Network, x: Tensor, layers: Sequence[int]) -> list[Tensor]:
     """Return the layers' features in float32; `UserError` where the network has none."""
     found = _require_features(network).features(x, layers)
     return [feature.float() if feature.dtype == torch.bfloat16 else feature for feature in found]

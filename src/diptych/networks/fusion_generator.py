@@ -86,11 +86,11 @@ class FusionGenerator(StyleNetwork):
         self.mix = nn.Conv2d(12 * width, 4 * width, 1) if fusion == "concatenate" else nn.Identity()
         self.decoder = FusionDecoder(out_channels, width)
         self.fusion, self.share = fusion, share
-        self.remember(8 * width)
+        self.register_mean_code(8 * width)
 
     def forward(self, x: Tensor, code: Tensor | None = None) -> Tensor:
         """Map N×C×H×W to N×C×H×W for any H and W."""
-        features = self.fuse(self.content_encoder(x), self.usual if code is None else code)
+        features = self.fuse(self.content_encoder(x), self.mean_code if code is None else code)
         return self.decoder(features, x)
 
     def fuse(self, features: Tensor, code: Tensor) -> Tensor:
@@ -104,8 +104,8 @@ class FusionGenerator(StyleNetwork):
         mean, _ = code.chunk(2, dim=1)
         return self.share * features + (1 - self.share) * mean
 
-    def describe_style(self, style: Tensor) -> Tensor:
+    def encode_style(self, style: Tensor) -> Tensor:
         return measure_statistics(self.style_encoder(style))
 
-    def describe_own(self, x: Tensor) -> Tensor:
-        return self.describe_style(x)  # with x as content and as style, x is what the decoder learns to paint
+    def encode_content(self, x: Tensor) -> Tensor:
+        return self.encode_style(x)  # with x as content and as style, x is what the decoder learns to paint

@@ -1,4 +1,4 @@
-"""How weights start (the four schemes of the CycleGAN code)."""
+"""How weights start (the four ways of the CycleGAN code)."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from diptych.errors import UserError
 
-_SCHEMES: dict[str, Callable[[Tensor, float], Tensor]] = {
+_INITS: dict[str, Callable[[Tensor, float], Tensor]] = {
     "normal": lambda weight, gain: nn.init.normal_(weight, 0.0, gain),
     "xavier": lambda weight, gain: nn.init.xavier_normal_(weight, gain=gain),
     "kaiming": lambda weight, gain: nn.init.kaiming_normal_(weight, a=0, mode="fan_in"),
@@ -14,20 +14,20 @@ _SCHEMES: dict[str, Callable[[Tensor, float], Tensor]] = {
 }
 
 
-def initialise(network: nn.Module, scheme: str = "normal", gain: float = 0.02) -> None:
+def initialise(network: nn.Module, init: str = "normal", init_gain: float = 0.02) -> None:
     """Draw the weights of every convolution and linear layer anew; biases become zero.
 
-    `gain` is the deviation of `normal`, the gain of `xavier` and `orthogonal`; `kaiming` has none.
+    `init_gain` is the deviation of `normal`, the gain of `xavier` and `orthogonal`; `kaiming` has none.
     """
-    if scheme not in _SCHEMES:
-        raise UserError(f"initialisation {scheme!r} is not one of {', '.join(_SCHEMES)}")
+    if init not in _INITS:
+        raise UserError(f"method.init = {init!r} is not one of {', '.join(_INITS)}")
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
-            _SCHEMES[scheme](_find_weight(module), gain)
+            _INITS[init](_find_weight(module), init_gain)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
         elif isinstance(module, nn.BatchNorm2d):
-            nn.init.normal_(module.weight, 1.0, gain)
+            nn.init.normal_(module.weight, 1.0, init_gain)
             nn.init.zeros_(module.bias)
 
 

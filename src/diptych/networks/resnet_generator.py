@@ -86,7 +86,8 @@ class ResnetGenerator(FeatureNetwork):
         if residual and in_channels != out_channels:
             raise UserError("ResnetGenerator.residual = True: in_channels and out_channels must be equal")
         self.residual = residual
-        self.recomputes = None if norm == "batch" else False  # its running statistics would count images twice
+        counts = norm == "batch" or spectral_norm  # statistics that would count images twice
+        self.recomputes = None if counts else False
         if spectral_norm:
             normalise_spectrum(self)
 
@@ -102,7 +103,7 @@ class ResnetGenerator(FeatureNetwork):
         return self._trunk.stop
 
     @property
-    def landmarks(self) -> list[int]:
+    def default_layers(self) -> list[int]:
         """The padded image, both halvings, the first block and the middle one (0, 4, 8, 12, 16 in CUT's network).
 
         Without blocks, what the halvings end in.

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+_SMALLEST_EIGENVALUE = 1e-12  # what is below this is rounding
+
 
 def measure_statistics(features: Tensor) -> Tensor:
     """Return the N×2C×1×1 code of N×C×h×w features: means, then deviations, over positions."""
@@ -28,3 +30,9 @@ def fit_code(code: Tensor, features: Tensor) -> Tensor:
     if max(code.shape[-2:]) == 1:
         return code
     return interpolate(code, size=features.shape[-2:], mode="bilinear", antialias=True, align_corners=False)
+
+
+def raise_power(matrix: Tensor, power: float) -> Tensor:
+    """Return a power of …×C×C symmetric positive matrices, such as covariances."""
+    values, vectors = torch.linalg.eigh(matrix)
+    return (vectors * values.clamp_min(_SMALLEST_EIGENVALUE)[..., None, :] ** power) @ vectors.mT

@@ -89,11 +89,11 @@ class Vgg(Encoder):
             self._rescale(seed)
         self.requires_grad_(False).eval()
 
-    def forward(self, images: Tensor, wanted: Sequence[str], reduce: Reduce | None = None) -> dict[str, Tensor]:
+    def forward(self, images: Tensor, layers: Sequence[str], reduce: Reduce | None = None) -> dict[str, Tensor]:
         x, found = self.normalise(images), dict[str, Tensor]()
-        for block in self._split(max(map(self.find, wanted))):
-            names = [name for name in self.names[block] if name in wanted]
-            run = partial(self._run, block, wanted, reduce)
+        for block in self._split(max(map(self.find, layers))):
+            names = [name for name in self.names[block] if name in layers]
+            run = partial(self._run, block, layers, reduce)
             again = self.recompute and torch.is_grad_enabled()
             x, *features = checkpoint(run, x, use_reentrant=False) if again else run(x)
             found |= zip(names, features, strict=True)
@@ -103,7 +103,7 @@ class Vgg(Encoder):
         """Return the channels of a layer's features."""
         return [layer.out_channels for layer in self.layers[: self.find(name) + 1] if isinstance(layer, Conv3x3)][-1]
 
-    def take(self, other: "Vgg") -> None:
+    def copy_weights(self, other: "Vgg") -> None:
         """Take over the weights of another of the same kind, which may have more layers."""
         held = self.state_dict().keys()
         self.load_state_dict({name: tensor for name, tensor in other.state_dict().items() if name in held})
@@ -116,16 +116,16 @@ class Vgg(Encoder):
         return ((images + 1) / 2 - mean) / deviation
 
     def _split(self, last: int) -> list[slice]:
-        """Return the layers up to the last wanted one, from pooling to pooling."""
+        """Return the layers up to the last one asked for, from pooling to pooling."""
         pools = [index for index, name in enumerate(self.names) if name.startswith("pool") and index < last]
         return [slice(*ends) for ends in pairwise([0, *pools, last + 1])]
 
-    def _run(self, block: slice, wanted: Sequence[str], reduce: Reduce | None, x: Tensor) -> list[Tensor]:
-        """Return a block's output, and the wanted features inside it."""
+    def _run(self, block: slice, layers: Sequence[str], reduce: Reduce | None, x: Tensor) -> list[Tensor]:
+        """Return a block's output, and the features asked for inside it."""
         found = []
         for name, layer in zip(self.names[block], self.layers[block], strict=True):
             x = layer(x)
-            if name in wanted:
+            if name in layers:
                 found.append(reduce(name, x) if reduce else x)
         return [x, *found]
 

@@ -13,9 +13,8 @@ from diptych.errors import UserError
 from diptych.networks.layers import pad_to_multiple
 from diptych.networks.mirror import mirror
 from diptych.networks.registry import Channels
-from diptych.networks.statistics import fit_code
+from diptych.networks.statistics import fit_code, raise_power
 from diptych.networks.style_network import StyleNetwork
-from diptych.networks.symmetric import raise_power
 from diptych.networks.vgg import Kind, Level, Preprocessing, Vgg
 
 _LEAST = 1e-5  # what every direction of features varies by at least
@@ -50,14 +49,14 @@ class WCTGenerator(StyleNetwork):
         self.widths = [self.encoder.count_channels(name) for name in self.names]
         self.stride = 2 ** (deepest - 1)
         self.smallest = 2 * self.stride  # for the decoders' reflection padding
-        self.remember(sum(width + width**2 for width in self.widths))
+        self.register_mean_code(sum(width + width**2 for width in self.widths))
 
     def forward(self, x: Tensor, code: Tensor | None = None) -> Tensor:
         """Map N×3×H×W to N×3×H×W for any H and W; the code must not differ from place to place."""
-        code = self.usual if code is None else code
-        return self.paint(x, [code], [code.new_ones(1, 1, 1, 1)])
+        code = self.mean_code if code is None else code
+        return self.blend(x, [code], [code.new_ones(1, 1, 1, 1)])
 
-    def paint(self, x: Tensor, codes: Sequence[Tensor], shares: Sequence[Tensor]) -> Tensor:
+    def blend(self, x: Tensor, codes: Sequence[Tensor], shares: Sequence[Tensor]) -> Tensor:
         """Mix features of all codes by their shares at every level: a map of whole covariances would be too large."""
         height, width = x.shape[-2:]
         image = self.pad(x)
@@ -65,7 +64,7 @@ class WCTGenerator(StyleNetwork):
         for level, (name, decoder) in enumerate(self.decoder.items()):
             features = self.encoder(image, (name,))[name]
             white = whiten(features)
-            mixed = [fit_code(share, features) * colour(white, *part[level]) for part, share in pairs]
+            mixed = [fit_code(share, features) * colour_features(white, *part[level]) for part, share in pairs]
             image = decoder(torch.stack(mixed).sum(0))
         return image[..., :height, :width]
 
@@ -73,7 +72,7 @@ class WCTGenerator(StyleNetwork):
         """Bring images to a size that the poolings divide."""
         return pad_to_multiple(x, self.stride, self.smallest)
 
-    def describe_style(self, style: Tensor) -> Tensor:
+    def encode_style(self, style: Tensor) -> Tensor:
         return self.summarise(self.encoder(self.pad(style), self.names))
 
     def summarise(self, found: Mapping[str, Tensor]) -> Tensor:
@@ -84,8 +83,8 @@ class WCTGenerator(StyleNetwork):
             parts += [mean.flatten(1), raise_power(covariance, 0.5).flatten(1)]
         return torch.cat(parts, 1)[..., None, None]
 
-    def describe_own(self, x: Tensor) -> Tensor:
-        return self.describe_style(x)
+    def encode_content(self, x: Tensor) -> Tensor:
+        return self.encode_style(x)
 
     def _split(self, code: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Return each level's N×C×1 mean and N×C×C root of the covariance."""
@@ -105,7 +104,7 @@ def whiten(features: Tensor) -> Tensor:
     return (raise_power(covariance, -0.5) @ (features.flatten(2) - mean)).view(features.shape)
 
 
-def colour(white: Tensor, mean: Tensor, root: Tensor) -> Tensor:
+def colour_features(white: Tensor, mean: Tensor, root: Tensor) -> Tensor:
     """Equation 2: whitened N×C×h×w features get a covariance, the square of N×C×C `root`, and an N×C×1 mean."""
     return (root @ white.flatten(2) + mean).view(white.shape)
 

@@ -1,10 +1,21 @@
-"""The state of every random generator of a process, as tensors and numbers."""
+"""Seeds that are functions of numbers, and the state of every random generator of a process."""
 
 import random
 from typing import Any
 
 import numpy as np
 import torch
+
+
+def mix(*numbers: int) -> int:
+    """Return a seed that depends on all the numbers and on nothing else."""
+    state = np.random.SeedSequence([number & 0xFFFFFFFF for number in numbers]).generate_state(1, np.uint64)
+    return int(state[0] >> np.uint64(1))
+
+
+def seed_generator(*numbers: int) -> torch.Generator:
+    """Return a random generator whose state depends on all the numbers and on nothing else."""
+    return torch.Generator().manual_seed(mix(*numbers))
 
 
 def capture_random_state() -> dict[str, Any]:

@@ -89,17 +89,19 @@ class AdaptiveAugment(DiffAugment):
     else less likely.
     """
 
+    averages_images = False  # its probability moves with every batch
+
     def __init__(self, policy: Sequence[str] = POLICIES, target: float = 0.6, images: int = 500_000) -> None:
         super().__init__(policy, probability=0.0)
         if not (-1.0 <= target <= 1.0 and images >= 1):
             raise UserError("AdaptiveAugment: target must lie between -1 and 1, and images be at least 1")
         self.target, self.images = target, images
 
-    def observe(self, verdicts: Tensor) -> None:
+    def observe(self, logits: Tensor) -> None:
         """Take in N×… logits of real images, as a least-squares or cross-entropy discriminator gives them."""
-        surplus = float(verdicts.detach().sign().mean()) - self.target
+        surplus = float(logits.detach().sign().mean()) - self.target
         self.probability = min(
-            1.0, max(0.0, self.probability + (len(verdicts) / self.images) * (1 if surplus > 0 else -1))
+            1.0, max(0.0, self.probability + (len(logits) / self.images) * (1 if surplus > 0 else -1))
         )
 
     def state_dict(self) -> dict[str, Any]:

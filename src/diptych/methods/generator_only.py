@@ -1,4 +1,4 @@
-"""What methods share in which one generator learns from losses alone."""
+"""What methods share in which one generator learns from losses alone, without a discriminator."""
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from diptych.errors import UserError
-from diptych.methods.game import RGB
+from diptych.methods.gan import RGB
 from diptych.methods.method import Method
 from diptych.methods.player import Images, Player, Terms
 from diptych.networks import Network, apply, build_for, initialise
@@ -19,7 +19,7 @@ def require_rgb(channels: Mapping[str, int] | None) -> None:
         raise UserError(f"VGG looks at RGB: A has {channels['a']} channels and B has {channels['b']}")
 
 
-class Unopposed(Method):
+class GeneratorOnlyMethod(Method):
     """One direction and, unless a subclass has more, one player; a recipe's `discriminator` is not asked for."""
 
     def __init__(
@@ -27,19 +27,19 @@ class Unopposed(Method):
         generator: Mapping[str, Any],
         *,
         discriminator: Mapping[str, Any] | None = None,
-        scheme: str = "normal",
-        gain: float = 0.02,
+        init: str = "normal",
+        init_gain: float = 0.02,
         channels: Mapping[str, int] = RGB,
         **base: Any,
     ) -> None:
         super().__init__(**base)
         self.channels = dict(channels)
         self.generator_ab = build_for(generator, in_channels=channels["a"], out_channels=channels["b"])
-        for part in self.drawn():
-            initialise(part, scheme, gain)
+        for part in self.trained_parts():
+            initialise(part, init, init_gain)
 
-    def drawn(self) -> Sequence[nn.Module]:
-        """Return what of the generator begins with weights drawn at random."""
+    def trained_parts(self) -> Sequence[nn.Module]:
+        """Return what of the generator is trained, from weights drawn at random."""
         return (self.generator_ab,)
 
     @property
@@ -47,11 +47,12 @@ class Unopposed(Method):
         return {"ab": self.generator_ab}
 
     def render(self, batch: Images) -> Images:
+        """Return `real_a`, `real_b` and `fake_b`: N×C×H×W each."""
         (fake_b,) = apply(self.generator_ab, batch["a"])
         return {"real_a": batch["a"], "real_b": batch["b"], "fake_b": fake_b}
 
     def players(self) -> Sequence[Player]:
-        return (Player("generator", self.drawn(), self.generator_terms),)
+        return (Player("generator", self.trained_parts(), self.generator_terms),)
 
     @abstractmethod
     def generator_terms(self, images: Images) -> Terms:

@@ -3,8 +3,8 @@
 import csv
 from pathlib import Path
 
-from diptych.data.text_files import write_text
 from diptych.errors import MachineError
+from diptych.files import write_text
 
 
 class CsvFile:

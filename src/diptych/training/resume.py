@@ -6,16 +6,18 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from diptych.callbacks.checkpoint_files import LAST, find_newest, verify_checkpoint
-from diptych.callbacks.finish import FINISHED
 from diptych.errors import FileError, UserError
+from diptych.training.checkpoint_files import LAST, find_newest, verify_checkpoint
 
+FINISHED = "finished"
+"""The file that a run folder has when everything is done, evaluation and export included."""
+_NOTHING: tuple[Any, ...] = (None, 0, {}, [])  # what a part that is not configured may be written as
 _HARMLESS = (
     "run_dir", "resume", "resume_changes", "logger.*", "callbacks.progress*", "callbacks.samples*",
     "callbacks.checkpoint*", "callbacks.finish*", "callbacks.wandb_run*", "callbacks.data_report*", "data.on_error",
     "data.workers", "data.cache*", "data.download",
     "data.root", "data.path_*", "data.test_path_*",  # the fingerprint tells whether the images are the same
-    "trainer.log_every_n_steps", "trainer.enable_*",
+    "trainer.log_every_n_steps", "trainer.enable_*", "trainer.plugins", "callbacks.memory*", "callbacks.alarms*",
 )  # fmt: skip
 
 
@@ -35,7 +37,7 @@ class Resumption:
         grave = [
             f"{key}: {before.get(key)} → {now.get(key)}"
             for key in sorted(before.keys() | now.keys())
-            if before.get(key) != now.get(key) and not any(fnmatch(key, pattern) for pattern in _HARMLESS)
+            if not _is_same(before.get(key), now.get(key)) and not any(fnmatch(key, pattern) for pattern in _HARMLESS)
         ]
         if grave and not allowed:
             raise UserError(
@@ -69,6 +71,11 @@ def choose_checkpoint(run_dir: Path, resume: str | None) -> Resumption:
         return Resumption(remarks=("no checkpoint yet: starting from scratch",))
     remarks = tuple(f"skipped {reason}" for reason in skipped)
     return Resumption(*newest, (*remarks, f"going on from {newest[0]}"))
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    """Whether two values of a key mean the same; one that is not there is nothing."""
+    return one == other or (one in _NOTHING and other in _NOTHING and None in (one, other))
 
 
 def _flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

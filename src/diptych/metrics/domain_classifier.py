@@ -1,4 +1,4 @@
-"""The judge: a small classifier of A against B, trained on the training folders and kept out of the game."""
+"""The domain classifier: a small classifier of A against B, trained on the training folders and kept out of the game."""
 
 from dataclasses import dataclass, replace
 
@@ -10,8 +10,8 @@ _SIDE, _STEPS, _BATCH = 64, 600, 32
 
 
 @dataclass(frozen=True)
-class Judge:
-    """A trained classifier; `accuracy` is its share of right verdicts on real test images."""
+class DomainClassifier:
+    """A trained classifier; `accuracy` is its share of right answers on real test images."""
 
     network: nn.Module
     accuracy: float
@@ -22,16 +22,16 @@ class Judge:
         return float((self.sign * _classify(self.network, images) > 0).float().mean())
 
     def describe(self, images: Tensor) -> Tensor:
-        """Return the N×96 features that N×C×H×W images in [-1, 1] are judged by."""
+        """Return the N×96 features that N×C×H×W images in [-1, 1] are classified by."""
         assert isinstance(self.network, nn.Sequential)
         return _run(self.network[:-1], images)
 
-    def swap(self) -> "Judge":
-        """Return the same judge for the other direction, in which A and B have changed places."""
+    def swap(self) -> "DomainClassifier":
+        """Return the same classifier for the other direction, in which A and B have changed places."""
         return replace(self, sign=-self.sign)
 
 
-def train_judge(train: dict[str, Tensor], test: dict[str, Tensor], seed: int = 0) -> Judge:
+def train_classifier(train: dict[str, Tensor], test: dict[str, Tensor], seed: int = 0) -> DomainClassifier:
     """Train on `{"a": …, "b": …}` images for a fixed number of steps, about half a minute on two cores."""
     random = Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
@@ -51,7 +51,7 @@ def train_judge(train: dict[str, Tensor], test: dict[str, Tensor], seed: int = 0
             schedule.step()
     network.eval()
     right = [(_classify(network, test[domain]) > 0) == (domain == "b") for domain in "ab"]
-    return Judge(network, float(torch.cat(right).float().mean()))
+    return DomainClassifier(network, float(torch.cat(right).float().mean()))
 
 
 class _Slopes(nn.Module):

@@ -1,8 +1,7 @@
-"""A discriminator's side of the game in one domain: what it is shown, and what both sides are told."""
+"""The adversarial losses of one domain: what its discriminator is shown, and what both sides minimise."""
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -12,58 +11,56 @@ from diptych.methods.history_pool import HistoryPool
 from diptych.methods.player import Stateful, Terms
 from diptych.networks import apply
 
+Augment = Callable[[Tensor], Tensor]
 
-@dataclass
-class Rules:
-    """What all duels of a game have in common.
 
-    `augmentation` varies what discriminators see; `penalty` and `lecam` are terms of theirs (`penalty_b`, `lecam_b`);
-    `pool_size` fakes of earlier batches are shown again.
+class AdversarialLoss:
+    """A domain's real images against the fakes of it, on N×C×H×W images in [-1, 1].
+
+    `augmentation` varies what the discriminator sees; `penalty` and `lecam` are terms of its own (`penalty_b`,
+    `lecam_b`); `pool_size` fakes of earlier batches are shown again. Each domain has its own copy of these.
     """
 
-    adversarial: Adversarial
-    penalty: Penalty | None = None
-    augmentation: Callable[[Tensor], Tensor] | None = None
-    lecam: LeCam | None = None
-    pool_size: int = 0
+    def __init__(
+        self,
+        domain: str,
+        adversarial: Adversarial,
+        penalty: Penalty | None = None,
+        lecam: LeCam | None = None,
+        augmentation: Augment | None = None,
+        pool_size: int = 0,
+        seed: int = 0,
+    ) -> None:
+        self.domain, self.adversarial, self.pool = domain, adversarial, HistoryPool(pool_size, seed)
+        self.penalty, self.lecam, self.augmentation = copy.deepcopy((penalty, lecam, augmentation))
 
-
-class Duel:
-    """A domain's real images against the fakes of it."""
-
-    def __init__(self, domain: str, rules: Rules, seed: int) -> None:
-        self.domain = domain
-        self.adversarial = rules.adversarial
-        self.pool = HistoryPool(rules.pool_size, seed)
-        self.penalty, self.lecam, self.augmentation = copy.deepcopy((rules.penalty, rules.lecam, rules.augmentation))
-
-    def remembered(self) -> dict[str, Stateful]:
+    def extra_state(self) -> dict[str, Stateful]:
         """Return what a checkpoint must hold, by name."""
         parts = {"pool": self.pool, "penalty": self.penalty, "lecam": self.lecam, "augmentation": self.augmentation}
         return {f"{name}_{self.domain}": part for name, part in parts.items() if isinstance(part, Stateful)}
 
-    def persuade(self, discriminator: nn.Module, fake: Tensor, real: Tensor) -> Tensor:
-        """Return the generator's loss: how little the discriminator takes N×C×H×W fakes for real."""
+    def generator_loss(self, discriminator: nn.Module, fake: Tensor, real: Tensor) -> Tensor:
+        """Return how little the discriminator takes fakes for real, a scalar; relativistic losses look at reals too."""
         if not self.adversarial.relative:
             return self._average(discriminator, self.adversarial.generator, self._show(fake))
         return self._average(discriminator, self.adversarial.generator, self._show(fake), self._show(real))
 
-    def judge(self, discriminator: nn.Module, real: Tensor, fake: Tensor) -> Terms:
+    def discriminator_loss(self, discriminator: nn.Module, real: Tensor, fake: Tensor) -> Terms:
         """Return the discriminator's terms on reals, and on fakes of now and before."""
         real, fake = self._show(real), self._show(self.pool.exchange(fake))
-        verdicts: list[tuple[Tensor, Tensor]] = []
+        logits: list[tuple[Tensor, Tensor]] = []
 
-        def tell_apart(on_real: Tensor, on_fake: Tensor) -> Tensor:
-            verdicts.append((on_real, on_fake))
+        def compare(on_real: Tensor, on_fake: Tensor) -> Tensor:
+            logits.append((on_real, on_fake))
             return self.adversarial.discriminator(on_real, on_fake)
 
-        terms = {f"adversarial_{self.domain}": self._average(discriminator, tell_apart, real, fake)}
+        terms = {f"adversarial_{self.domain}": self._average(discriminator, compare, real, fake)}
         if self.penalty is not None:
             terms[f"penalty_{self.domain}"] = self.penalty(discriminator, real, fake)
         if self.lecam is not None:
-            terms[f"lecam_{self.domain}"] = self.lecam(*verdicts[0])
+            terms[f"lecam_{self.domain}"] = self.lecam(*logits[0])
         if observe := getattr(self.augmentation, "observe", None):
-            observe(verdicts[0][0])
+            observe(logits[0][0])
         return terms
 
     def _show(self, images: Tensor) -> Tensor:

@@ -41,16 +41,6 @@ def choose_layout(word: bool | str, accelerator: str) -> bool:
     return bool(word) if word != "auto" else accelerator == "cpu" or not torch.cuda.is_available()
 
 
-def choose_by_direction(word: bool | str, renders_apart: bool, processes: int) -> bool:
-    """Return whether to finish one direction before the other: with `auto` where it costs nothing.
-
-    Several processes would exchange their gradients once more in each batch.
-    """
-    if word not in (True, False, "auto"):
-        raise UserError(f"by_direction = {word!r} is not one of auto, true, false")
-    return bool(word) if word != "auto" else renders_apart and processes == 1
-
-
 def require_compiler() -> None:
     """Raise `MachineError` where networks cannot be compiled, rather than minutes later."""
     if not torch.cuda.is_available() and shutil.which(os.environ.get("CXX", "g++")) is None:

@@ -12,7 +12,8 @@ from pytorch_lightning.plugins.io import CheckpointIO
 from torch import Tensor
 
 from diptych.errors import FileError, MachineError
-from diptych.translator import CHECKPOINT_FORMAT
+from diptych.training.checkpoint import upgrade
+from diptych.translators.bundle import CHECKPOINT_FORMAT, READABLE
 
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 _MARK = ".tmp-"
@@ -78,11 +79,10 @@ def verify_checkpoint(path: Path) -> dict[str, Any]:
     header = content.get("diptych") if isinstance(content, dict) else None
     if not isinstance(header, dict) or "format" not in header:
         raise FileError(f"{path}: not a checkpoint of diptych")
-    if header["format"] != CHECKPOINT_FORMAT:
-        raise FileError(
-            f"{path}: checkpoint format {header['format']}, this version reads {CHECKPOINT_FORMAT}: upgrade diptych"
-        )
-    return content
+    if header["format"] not in READABLE:
+        version = f"checkpoint format {header['format']}, this version reads up to {CHECKPOINT_FORMAT}"
+        raise FileError(f"{path}: {version}: upgrade diptych")
+    return upgrade(content)
 
 
 def keep_previous(path: Path) -> None:

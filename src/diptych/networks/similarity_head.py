@@ -9,7 +9,7 @@ from torch.nn.functional import normalize
 _MINIMUM = 3  # patches that the convolution needs
 
 
-class PatchMapper(nn.Module):
+class SimilarityHead(nn.Module):
     """Looks at several layers' patches as at an image: a row per patch, a column per feature, a channel per layer."""
 
     def __init__(self, layers: int, width: int = 64) -> None:

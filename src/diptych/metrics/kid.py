@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 
-def kernel_distance(first: Tensor, second: Tensor) -> float:
+def kid(first: Tensor, second: Tensor) -> float:
     """Return the distance of M×d and N×d features: about 0 for alike sets, or a little below."""
     x, y = first.double(), second.double()
     return float(_mean_of_pairs(x) + _mean_of_pairs(y) - 2 * _compare(x, y).mean())

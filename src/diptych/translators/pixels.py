@@ -1,7 +1,7 @@
 """Descent on the pixels of an image: L-BFGS by torch or by SciPy, or Adam."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 import numpy as np
@@ -24,9 +24,7 @@ _FIRST = 0.02  # the mean change of a pixel that L-BFGS tries first, in units of
 class PixelState:
     """What Adam has gathered at one scale, for the next to begin with."""
 
-    mean: Tensor | None = None
-    square: Tensor | None = None
-    step: int = 0
+    moments: dict[str, Tensor] = field(default_factory=dict)
 
 
 def descend(objective: Objective, start: Tensor, kind: Optimizer, steps: int, state: PixelState) -> Steps:
@@ -80,16 +78,16 @@ def _lbfgs(objective: Objective, image: Tensor, steps: int, state: PixelState) -
 
 def _adam(objective: Objective, image: Tensor, steps: int, state: PixelState) -> Steps:
     """Kingma and Ba 2015 with a rate of 0.02 and decays of 0.9 and 0.99; the image stays in [-1, 1]."""
-    mean, square = (torch.zeros_like(image) if old is None else _fit(old, image) for old in (state.mean, state.square))
+    pixels = image.requires_grad_()
+    optimizer = torch.optim.Adam([pixels], lr=0.02, betas=(0.9, 0.99))
+    if state.moments:
+        optimizer.state[pixels] = {name: _fit(moment, image) for name, moment in state.moments.items()}
     for _ in range(steps):
-        loss, gradient = evaluate(objective, image)
-        state.step += 1
-        mean.lerp_(gradient, 0.1)
-        square.clamp_(min=0).lerp_(gradient.square(), 0.01)
-        right = mean / (1 - 0.9**state.step), square / (1 - 0.99**state.step)
-        image = (image - 0.02 * right[0] / (right[1].sqrt() + 1e-8)).clamp(-1, 1)
+        loss, pixels.grad = evaluate(objective, pixels)
+        optimizer.step()
+        image = pixels.data.clamp_(-1, 1).clone()
         yield float(loss), image
-    state.mean, state.square = mean, square
+    state.moments = dict(optimizer.state[pixels])
 
 
 def _scipy(objective: Objective, image: Tensor, steps: int, state: PixelState) -> Steps:
@@ -111,4 +109,7 @@ def _scipy(objective: Objective, image: Tensor, steps: int, state: PixelState) -
 
 
 def _fit(old: Tensor, image: Tensor) -> Tensor:
+    """Bring a moment to the image's size; a count stays."""
+    if old.ndim == 0:
+        return old
     return interpolate(old, size=image.shape[-2:], mode="bilinear", antialias=True, align_corners=False)

@@ -1,0 +1,30 @@
+"""What methods share whose encoder is given and whose decoder learns to draw from its features."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import nn
+
+from diptych.methods.generator_only import GeneratorOnlyMethod, require_rgb
+from diptych.networks import Vgg
+
+
+class DecoderMethod(GeneratorOnlyMethod):
+    """`config` names a network that carries VGG and has a `decoder`, which alone is trained.
+
+    A recipe's `generator` is not asked for.
+    """
+
+    generator_ab: Any
+
+    def __init__(
+        self, config: Mapping[str, Any], encoder: Vgg, *, init: str = "kaiming", init_gain: float = 1.0, **settings: Any
+    ) -> None:
+        require_rgb(settings.get("channels"))
+        config = {**config, "encoder": encoder.kind, "preprocessing": encoder.preprocessing}
+        super().__init__(config, init=init, init_gain=init_gain, **settings)
+        self.generator_ab.encoder.copy_weights(encoder)
+        self.generator_ab.train()  # VGG behaves alike, but Lightning warns of parts that do not train
+
+    def trained_parts(self) -> Sequence[nn.Module]:
+        return (self.generator_ab.decoder,)

@@ -1,0 +1,60 @@
+"""A user's mistake in one line and an exit code; what is our mistake keeps its traceback."""
+
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from difflib import get_close_matches
+from typing import Any
+
+from diptych.errors import UserError
+
+Keys = Callable[[], Mapping[str, Any]]
+"""Gives the configuration that a mistyped key is looked for in."""
+
+
+@contextmanager
+def explained_errors(configuration: tuple[type[Exception], ...], keys: Keys) -> Iterator[None]:
+    """Print one line and exit where an error is a user's; `configuration` are the classes of those in a recipe."""
+    try:
+        yield
+    except Exception as error:
+        chain: list[BaseException] = [error]
+        while cause := chain[-1].__cause__ or chain[-1].__context__:
+            chain.append(cause)
+        mistake = next((link for link in chain if isinstance(link, UserError)), None)
+        if mistake is None and not isinstance(error, configuration):
+            raise
+        print(f"error: {_shorten(str(mistake)) if mistake else _rephrase(error, keys)}", file=sys.stderr)
+        sys.exit(mistake.exit_code if mistake else UserError.exit_code)
+
+
+def _shorten(message: str) -> str:
+    """Return the mistake itself where a data loader's worker has wrapped it in a traceback."""
+    return message.strip().splitlines()[-1].split("Error: ")[-1] if "Original Traceback" in message else message
+
+
+def _rephrase(error: Exception, keys: Keys) -> str:
+    """Return a configuration's error in one line, with the nearest key where one was mistyped."""
+    message = str(error)
+    if override := getattr(error, "override", None):
+        name, _, value = override.partition("=")
+        return f"{override} cannot be understood; if the value is meant literally, quote it: {name}='\"{value}\"'"
+    key = re.match(r"Could not override '([^']+)'", message)
+    if key is None:
+        return " ".join(message.split("Config search path")[0].split())
+    inner = re.search(r"full_key: (\S+)", str(error.__cause__))
+    if inner and inner[1].startswith(f"{key[1]}."):  # names in braces are added to what is there, and must be known
+        name = inner[1].rpartition(".")[2]
+        return f"{key[1]} has no {name} yet: +{inner[1]}=VALUE adds it, ~{key[1]}.NAME takes one away"
+    close = get_close_matches(key[1], list(_list_keys(keys())), n=1)
+    hint = f"did you mean {close[0]}?" if close else "`python train.py --cfg job` lists all"
+    return f"there is no key {key[1]} in the configuration; {hint}"
+
+
+def _list_keys(config: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Yield every key of the configuration in dotted form."""
+    for key, value in config.items():
+        yield f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            yield from _list_keys(value, f"{prefix}{key}.")

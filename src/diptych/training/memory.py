@@ -1,0 +1,138 @@
+"""Training in less memory and more time, to the same gradients but for rounding, and what to do where it is short."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import nn
+
+from diptych.errors import MachineError, UserError
+from diptych.methods import Method
+from diptych.networks import Network, sees_images_alone
+from diptych.training.micro_batches import MicroBatches
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
+_SPECTRAL = nn.utils.parametrizations._SpectralNorm
+
+
+@dataclass(frozen=True)
+class MemoryOptions:
+    """`recompute`: networks compute activations again in the backward; `micro_batches`: so many pieces of a batch."""
+
+    recompute: bool = False
+    micro_batches: int = 1
+
+    def __post_init__(self) -> None:
+        if self.micro_batches < 1:
+            raise UserError(f"accumulate = {self.micro_batches} must be at least 1")
+
+    def apply(self, method: Method) -> None:
+        """Let a method train so; `UserError` names what of it cannot."""
+        if self.recompute:
+            recomputable = find_recomputable(method)
+            if not recomputable:
+                raise UserError(
+                    "recompute=true: no network of this recipe can; generator=resnet with instance norm does"
+                )
+            for network in recomputable:
+                network.recomputes = True
+        if self.micro_batches > 1:
+            if obstacle := next(find_obstacles(method), None):
+                raise UserError(f"accumulate={self.micro_batches}: {obstacle}; use data.batch_size alone")
+            parameters = [p for network in method.translators.values() for p in network.parameters()]
+            method.renderer = partial(MicroBatches, count=self.micro_batches, parameters=parameters)
+
+
+def list_networks(method: Method) -> list[Network]:
+    """Return a method's networks, its encoders of losses apart."""
+    return [network for network in method.children() if isinstance(network, Network)]
+
+
+def find_recomputable(method: Method) -> list[Network]:
+    """Return the networks that can compute their activations again."""
+    return [network for network in list_networks(method) if network.recomputes is not None]
+
+
+def find_obstacles(method: Method) -> Iterator[str]:
+    """Say what of a method is no mean over images, so that pieces of a batch would not add up to it."""
+    for term in method.whole_batch_terms:
+        if any(terms.get(term) for terms in method.weights.by_player.values()):
+            yield f"{type(method).__name__}'s {term} compares the images of a whole batch"
+    for name, network in method.named_children():
+        if not sees_images_alone(network):
+            yield f"{name} has batch norm, whose statistics are of a whole batch"
+        if any(isinstance(module, _SPECTRAL) for module in network.modules()):
+            yield f"{name} has spectral norm, which takes a step for each piece"
+    for part in _find_parts(method):
+        if not getattr(part, "averages_images", True):
+            yield f"{type(part).__name__} looks at whole batches, one at a time"
+
+
+def _find_parts(root: object) -> Iterator[object]:
+    """Yield every object of ours that a method consists of."""
+    waiting, seen = [root], set[int]()
+    while waiting:
+        value = waiting.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, dict):
+            waiting += value.values()
+        elif isinstance(value, list | tuple):
+            waiting += value
+        elif type(value).__module__.startswith("diptych.") or value is root:
+            yield value
+            waiting += getattr(value, "__dict__", {}).values()
+
+
+@contextmanager
+def explained_exhaustion(method: Method, batch_size: int) -> Iterator[None]:
+    """Turn running out of memory into one line that names the options that help."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        known = isinstance(error, torch.OutOfMemoryError | MemoryError)
+        if not known and not ("alloc" in str(error) and "memory" in str(error)):
+            raise
+        raise MachineError(f"out of memory: {suggest_savings(method, batch_size)}") from error
+
+
+def suggest_savings(method: Method, batch_size: int) -> str:
+    """Name the options that take less memory and that this method can use."""
+    options = []
+    if any(network.recomputes is False for network in find_recomputable(method)):
+        options.append("recompute=true")
+    if batch_size > 1:
+        options += [] if any(find_obstacles(method)) else [f"accumulate={batch_size}"]
+        options.append(f"data.batch_size={batch_size // 2}")
+    return ", ".join([*options, "a smaller data.crop_size", "generator.width"]) + " take less"
+
+
+def find_capacity(device: torch.device) -> int | None:
+    """Return the bytes of memory that a device has; None where that cannot be known."""
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def measure_peak(device: torch.device) -> int | None:
+    """Return the most bytes that this process has held on a device so far; None where that cannot be known."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    if device.type != "cpu":
+        return None
+    if resource is None:
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

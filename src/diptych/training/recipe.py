@@ -1,0 +1,53 @@
+"""What a recipe may say: which classes it may name, and paths that hold whatever a path may hold."""
+
+import re
+from collections.abc import Iterator
+from pydoc import locate
+
+from diptych.errors import UserError
+
+ALLOWED = ("diptych", "torch.optim", "torch.nn", "torchvision.transforms", "kornia", "pytorch_lightning")
+"""Packages whose classes a recipe may name."""
+
+_PATHS = {f"data.{key}" for key in ("root", "path_a", "path_b", "test_path_a", "test_path_b", "cache_dir", "download")}
+_PATHS |= {"run_dir", "resume"}
+
+
+def refuse_foreign_targets(recipe: object) -> None:
+    """Raise `UserError` unless every `_target_` is a class of these packages, under whatever alias."""
+    for target in _find_targets(recipe):
+        named = _is_within(target) and locate(target)
+        if not (isinstance(named, type) and _is_within(f"{named.__module__}.")):
+            raise UserError(f"_target_: {target} is not allowed in a recipe; a class of {', '.join(ALLOWED)} is")
+
+
+def _is_within(path: str) -> bool:
+    return path.startswith(tuple(f"{package}." for package in ALLOWED))
+
+
+def _find_targets(node: object) -> Iterator[str]:
+    """Yield every `_target_` in nested dicts and lists."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if key == "_target_":
+                yield str(value)
+            else:
+                yield from _find_targets(value)
+    elif isinstance(node, list):
+        for item in node:
+            yield from _find_targets(item)
+
+
+def quote_paths(arguments: list[str]) -> list[str]:
+    """Quote the values that are paths, so that the grammar of overrides sees no meaning in é, =, commas or brackets."""
+    sweeps = bool({"-m", "--multirun"} & set(arguments))
+    return [_quote(argument) if not (sweeps and "," in argument) else argument for argument in arguments]
+
+
+def _quote(argument: str) -> str:
+    """Return `key='value'` where the key's value is a path, not null, quoted or an interpolation."""
+    key, equals, value = argument.partition("=")
+    if key.lstrip("+") not in _PATHS or value in ("", "null") or value[0] in "'\"" or "${" in value:
+        return argument
+    escaped = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), value)
+    return f"{key}{equals}'{escaped}'"

@@ -1,0 +1,89 @@
+"""A run, from a composed recipe to its end: data, method, what is gone on from, and the training."""
+
+import logging
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning import seed_everything
+
+from diptych.files import write_text
+from diptych.methods import Method
+from diptych.training.allocation import keep_freed_memory
+from diptych.training.checkpoint import RunState
+from diptych.training.checkpoint_files import clear_leftovers
+from diptych.training.lock import lock_run
+from diptych.training.machine import choose_layout, require_compiler, start_loggers
+from diptych.training.memory import MemoryOptions, explained_exhaustion, list_networks
+from diptych.training.resume import choose_checkpoint
+
+Make = Callable[..., Any]
+"""Builds what a part of the recipe describes, with further arguments by name."""
+
+
+def train(recipe: dict[str, Any], text: str, make: Make) -> None:
+    """Build the parts, the data first so that missing images are noticed at once, and train.
+
+    `recipe` is the composed configuration as plain data, and `text` the same to be kept in the run folder.
+    """
+    _prepare_process(recipe["seed"])
+    run_dir = Path(recipe["run_dir"])
+    data = make("data")
+    with lock_run(run_dir):
+        clear_leftovers(run_dir / "checkpoints")
+        recipe = recipe | {"data_fingerprint": data.fingerprint}
+        method = _make_method(recipe, data, make)
+        resumption = choose_checkpoint(run_dir, recipe["resume"])
+        changes = resumption.check_changes(recipe, recipe["resume_changes"] == "allow")
+        if resumption.is_finished(run_dir) and not changes:
+            print(f"{run_dir}: this run is finished; nothing to do")
+            return
+        callbacks = [*make("callbacks").values(), RunState(recipe)]
+        crops = data.preparation.crops and not recipe["trainer"].get("deterministic")
+        settings = {"max_epochs": method.schedule.total_epochs, "benchmark": crops, "callbacks": callbacks}
+        trainer = make("trainer", logger=list(make("logger").values()), **settings)
+        if trainer.is_global_zero:
+            for remark in (*resumption.remarks, *changes):
+                print(remark)
+            write_text(run_dir / "config.yaml", text)
+            trainer.loggers = start_loggers(trainer.loggers, recipe)
+        with explained_exhaustion(method, data.batch_size):
+            trainer.fit(method, data, ckpt_path=resumption.path, weights_only=True)
+
+
+def _prepare_process(seed: int) -> None:
+    """Seed every generator, keep libraries quiet, and let arithmetic and memory be as quick as they can."""
+    seed_everything(seed, workers=True, verbose=False)
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # the run's own progress says what matters
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*|.*smaller than the logging interval.*")
+    # It is resumable: a batch is a function of the seed and of the iteration that the checkpoint holds.
+    warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
+    torch.set_float32_matmul_precision("high")
+    keep_freed_memory()
+
+
+def _make_method(recipe: dict[str, Any], data: Any, make: Make) -> Method:
+    """Build the method for the data's channels, laid out, compiled and thrifty as the recipe says."""
+    method: Method = make("method", channels=data.channels)
+    set_memory_format(method, choose_layout(recipe["channels_last"], recipe["trainer"]["accelerator"]))
+    if recipe["compile"]:
+        require_compiler()
+        compile_networks(method, dynamic=None if data.preparation.crops else True)
+        print("compile=true: the first batches take minutes, those after them are quicker", flush=True)
+    MemoryOptions(recipe["recompute"], recipe["accumulate"]).apply(method)
+    return method
+
+
+def set_memory_format(method: Method, channels_last: bool) -> None:
+    """Keep the networks' weights, and with them all images between layers, channels last or not."""
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    for network in list_networks(method):
+        network.to(memory_format=layout)
+
+
+def compile_networks(method: Method, dynamic: bool | None = None) -> None:
+    """Let each network be compiled at its first call; `dynamic` where images are of many sizes."""
+    for network in list_networks(method):
+        network.compile(dynamic=dynamic)

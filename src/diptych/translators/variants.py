@@ -1,0 +1,55 @@
+"""What a translator can do with one image: styles, places on a scale, samples, numbers of steps worth showing."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from diptych.networks import IterativeNetwork, StyleNetwork
+from diptych.translators.network_translator import NetworkTranslator
+from diptych.translators.style import Style
+
+_SHOWN = 3  # styles, places or samples
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Further arguments of a translator, what they are called, and the style image where there is one."""
+
+    title: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+    image: Tensor | None = None
+
+
+def list_variants(translator: NetworkTranslator, references: Tensor) -> list[Variant]:
+    """Return what is worth showing; `references` are M×C×H×W real images of the domain it translates to."""
+    return list(_find_variants(translator, references)) or [Variant("")]
+
+
+def _find_variants(translator: NetworkTranslator, references: Tensor) -> Iterator[Variant]:
+    network = translator.network
+    if isinstance(network, StyleNetwork):
+        if network.takes("image"):
+            for image in references[:_SHOWN].split(1):
+                yield Variant("in this style", {"style": image}, image)
+        elif network.takes("number"):
+            yield from (Variant(f"{place:g}", {"style": place}) for place in (0.0, 0.5, 1.0))
+    if translator.takes_seed:
+        yield from (Variant(f"seed {seed}", {"seed": seed}) for seed in range(_SHOWN))
+    if isinstance(network, IterativeNetwork):
+        yield from (Variant(f"{count} step{'s' * (count > 1)}", {"steps": count}) for count in {1, network.steps})
+
+
+def translate_like(translator: NetworkTranslator, content: Tensor, references: Tensor) -> Tensor:
+    """Translate N×C×H×W images, each in the style of its own of N references where the translator takes images.
+
+    Where it draws samples, image i gets the seed i: of one image alone nothing could be said of their variety.
+    """
+    network = translator.network
+    if isinstance(network, StyleNetwork) and network.takes("image"):
+        return translator(content, Style(image=references.to(content)))
+    if translator.takes_seed:
+        return torch.cat([translator(image, seed=seed) for seed, image in enumerate(content.split(1))])
+    return translator(content)
