@@ -17,6 +17,7 @@ from diptych.training.checkpoint_files import clear_leftovers
 from diptych.training.lock import lock_run
 from diptych.training.machine import choose_layout, require_compiler, start_loggers
 from diptych.training.memory import MemoryOptions, explained_exhaustion, list_networks
+from diptych.training.recipe import refuse_foreign_targets
 from diptych.training.resume import choose_checkpoint
 
 Make = Callable[..., Any]
@@ -28,6 +29,7 @@ def train(recipe: dict[str, Any], text: str, make: Make) -> None:
 
     `recipe` is the composed configuration as plain data, and `text` the same to be kept in the run folder.
     """
+    refuse_foreign_targets(recipe)
     _prepare_process(recipe["seed"])
     run_dir = Path(recipe["run_dir"])
     data = make("data")
