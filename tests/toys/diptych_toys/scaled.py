@@ -31,7 +31,12 @@ class Scaled(GAN):
     def render(self, batch: Images) -> Images:
         """Return `real_a`, `real_b`, `fake_b` and `half_b`: N×3×H×W each."""
         network, a = self.generator_ab, batch["a"]
-        return {"real_a": a, "real_b": batch["b"], "fake_b": network(a), "half_b": network(a, network.encode_number(0.5))}
+        return {
+            "real_a": a,
+            "real_b": batch["b"],
+            "fake_b": network(a),
+            "half_b": network(a, network.encode_number(0.5)),
+        }
 
     def generator_terms(self, images: Images) -> Terms:
         """The adversarial loss, and how far the middle is from the input."""
