@@ -75,13 +75,12 @@ def test_what_a_toy_takes_changes_the_result_and_the_rest_is_refused(
 
 def test_the_grid_shows_what_a_toy_can_do(trained: tuple[str, Path]) -> None:
     """Input, then a column a sample, a place or a number of steps, the truth last."""
-    columns = {"sampled": 1 + 3 + 1, "stepped": 1 + 3 + 2 + 1, "scaled": 1 + 3 + 1}[trained[0]]
+    columns = {"sampled": 1 + 3 + 1, "stepped": 1 + 2 + 2 + 1, "scaled": 1 + 3 + 1}[trained[0]]
     grid = Image.open(trained[1] / "samples" / "final.png")
     assert grid.width == columns * (SIDE + 2) + 2
-    tiles = [
-        grid.crop((2 + i * (SIDE + 2), 18, 2 + i * (SIDE + 2) + SIDE, 18 + SIDE)).tobytes() for i in range(columns)
-    ]
-    assert len(set(tiles)) == columns  # an untrained scale of 0 would be the input itself, but for its place
+    lefts = [2 + number * (SIDE + 2) for number in range(columns)]
+    tiles = {grid.crop((left, 18, left + SIDE, 18 + SIDE)).tobytes() for left in lefts}
+    assert len(tiles) == columns - (trained[0] == "scaled")  # whose 0 is the input itself
     assert load(trained).takes_seed == (trained[0] != "scaled")
 
 
