@@ -15,8 +15,7 @@ class ScaledNetwork(StyleNetwork):
     def __init__(self, in_channels: int = 3, out_channels: int = 3) -> None:
         super().__init__()
         self.conv = nn.Conv2d(in_channels, out_channels, 3, padding=1)
-        self.register_mean_code(1)
-        self.mean_code.fill_(1.0)
+        self.register_mean_code(1, 1.0)
 
     def encode_number(self, number: float) -> Tensor:
         return torch.full((1, 1, 1, 1), number)
@@ -29,14 +28,9 @@ class Scaled(GAN):
     """The end of the scale meets the discriminator, its middle stays near the image."""
 
     def render(self, batch: Images) -> Images:
-        """Return `real_a`, `real_b`, `fake_b` and `half_b`: N×3×H×W each."""
-        network, a = self.generator_ab, batch["a"]
-        return {
-            "real_a": a,
-            "real_b": batch["b"],
-            "fake_b": network(a),
-            "half_b": network(a, network.encode_number(0.5)),
-        }
+        """Return `half_b` beside `real_a`, `real_b` and `fake_b`: N×3×H×W each."""
+        half = self.generator_ab(batch["a"], self.generator_ab.encode_number(0.5))
+        return super().render(batch) | {"half_b": half}
 
     def generator_terms(self, images: Images) -> Terms:
         """The adversarial loss, and how far the middle is from the input."""
