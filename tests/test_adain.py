@@ -11,10 +11,8 @@ from torch import Tensor
 from diptych.cli import main
 from diptych.errors import UserError
 from diptych.images import read_tensor, write_image
-from diptych.inference.stylizing import paint_in_codes
-from diptych.losses.style_transfer import Style
 from diptych.networks import AdaINGenerator, build
-from diptych.translators import Translator, load_translator
+from diptych.translators import NetworkTranslator, load_translator
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +71,7 @@ def test_statistics_are_exchanged_as_deep_as_is_asked(deepest: int) -> None:
     network = method.generator_ab
     assert network.encoder.names[-1] == f"relu{deepest}_1"
     assert list(method.style.layers) == [f"relu{level}_1" for level in range(1, deepest + 1)]
-    assert (network.stride, network.usual.shape[1]) == (2 ** (deepest - 1), 2 * (64, 128, 256, 512, 512)[deepest - 1])
+    assert (network.stride, network.mean_code.shape[1]) == (2 ** (deepest - 1), 2 * (64, 128, 256, 512, 512)[deepest - 1])
     assert network(paint(0, 37, 19)).shape == (1, 3, 37, 19)
     assert network.arguments["deepest"] == deepest  # a bundle's header says so
     with pytest.raises(UserError, match="deepest = 6: must lie between 1 and 5"):
@@ -81,18 +79,18 @@ def test_statistics_are_exchanged_as_deep_as_is_asked(deepest: int) -> None:
 
 
 @pytest.mark.parametrize("name", ["adain", "fusion", "wct"])
-def test_the_usual_code_follows_the_codes_seen(name: str) -> None:
+def test_the_mean_code_follows_the_codes_seen(name: str) -> None:
     method = make(name)
     first, second = ({"a": torch.rand(2, 3, 16, 16), "b": torch.rand(2, 3, 16, 16)} for _ in range(2))
     codes = [method.generator_ab.encode_style(batch["b"]).mean(0, keepdim=True) for batch in (first, second)]
     method.render(first)
-    torch.testing.assert_close(method.generator_ab.usual, codes[0])
+    torch.testing.assert_close(method.generator_ab.mean_code, codes[0])
     method.iteration = 1
     method.render(second)
-    torch.testing.assert_close(method.generator_ab.usual, 0.99 * codes[0] + 0.01 * codes[1])
-    before = method.eval().generator_ab.usual.clone()
+    torch.testing.assert_close(method.generator_ab.mean_code, 0.99 * codes[0] + 0.01 * codes[1])
+    before = method.eval().generator_ab.mean_code.clone()
     method.render(first)
-    assert torch.equal(method.generator_ab.usual, before)
+    assert torch.equal(method.generator_ab.mean_code, before)
 
 
 def test_terms_are_the_papers() -> None:
@@ -115,7 +113,7 @@ def test_terms_are_the_papers() -> None:
 
 
 def test_a_bundle_carries_its_encoder_and_takes_any_style(network: AdaINGenerator, tmp_path: Path) -> None:
-    Translator(network).save(tmp_path / "ab.safetensors")
+    NetworkTranslator(network).save(tmp_path / "ab.safetensors")
     loaded = load_translator(tmp_path / "ab.safetensors")
     content, style = paint(0), paint(1, 20, 60)
     torch.testing.assert_close(loaded(content), network(content))
@@ -123,7 +121,7 @@ def test_a_bundle_carries_its_encoder_and_takes_any_style(network: AdaINGenerato
     torch.testing.assert_close(loaded(content, style), expected)
     assert not torch.equal(loaded(content, style), loaded(content, paint(2)))
     with pytest.raises(UserError, match="takes no style"):
-        Translator(build("ResnetGenerator", width=4, blocks=1))(content, style)
+        NetworkTranslator(build("ResnetGenerator", width=4, blocks=1))(content, style)
 
 
 def test_codes_are_mixed_by_weights_masks_and_strength(network: AdaINGenerator) -> None:
@@ -149,8 +147,8 @@ def test_codes_are_mixed_by_weights_masks_and_strength(network: AdaINGenerator) 
 def test_the_command_paints_with_a_bundle(
     network: AdaINGenerator, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    Translator(network).save(tmp_path / "adain.safetensors")
-    Translator(build("ResnetGenerator", width=4, blocks=1)).save(tmp_path / "cyclegan.safetensors")
+    NetworkTranslator(network).save(tmp_path / "adain.safetensors")
+    NetworkTranslator(build("ResnetGenerator", width=4, blocks=1)).save(tmp_path / "cyclegan.safetensors")
     for name, seed in (("content", 0), ("one", 1), ("two", 2)):
         write_image(paint(seed)[0], tmp_path / f"{name}.png")
     words = ["stylize", str(tmp_path / "content.png"), "--out", str(tmp_path / "out"), "--device", "cpu"]

@@ -11,11 +11,9 @@ from torch import Tensor
 from diptych.cli import main
 from diptych.errors import UserError
 from diptych.images import read_tensor, write_image
-from diptych.inference.stylizing import paint_in_codes
-from diptych.losses.style_transfer import Style
 from diptych.networks import ConditionalGenerator
 from diptych.networks.conditional_generator import ConditionalNorm
-from diptych.translators import Translator, load_translator
+from diptych.translators import NetworkTranslator, load_translator
 
 
 def paint(seed: int, height: int = 40, width: int = 32) -> Tensor:
@@ -112,6 +110,6 @@ def test_another_network_is_refused() -> None:
 
 
 def test_a_bundle_keeps_the_thumbnails(network: ConditionalGenerator, tmp_path: Path) -> None:
-    Translator(network).save(tmp_path / "ab.safetensors")
+    NetworkTranslator(network).save(tmp_path / "ab.safetensors")
     loaded = load_translator(tmp_path / "ab.safetensors")
     torch.testing.assert_close(loaded(paint(0), paint(2)), network(paint(0), network.encode_style(paint(2))))

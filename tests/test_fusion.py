@@ -13,10 +13,8 @@ from torch.nn.functional import conv2d, interpolate
 from diptych.cli import main
 from diptych.errors import UserError
 from diptych.images import read_tensor, write_image
-from diptych.inference.stylizing import paint_in_codes
-from diptych.losses.style_transfer import Style
 from diptych.networks import FusionGenerator, build, initialise
-from diptych.translators import Translator, load_translator
+from diptych.translators import NetworkTranslator, load_translator
 
 WAYS = ("concatenate", "adain", "weighted")
 
@@ -78,10 +76,10 @@ def test_a_code_may_differ_from_place_to_place(fusion: str) -> None:
     torch.testing.assert_close(network(content, one.expand(-1, -1, 4, 9)), network(content, one))
 
 
-def test_the_usual_code_is_used_where_none_is_given() -> None:
+def test_the_mean_code_is_used_where_none_is_given() -> None:
     network, content = make_network("adain"), paint(0)
     code = network.encode_style(paint(1))
-    network.usual.copy_(code)
+    network.mean_code.copy_(code)
     assert torch.equal(network(content), network(content, code))
 
 
@@ -140,7 +138,7 @@ def test_pieces_of_a_batch_change_nothing_but_rounding() -> None:
         make_trainer(precision="64-true").fit(method, Batches(2, batch_size=2, dtype=torch.float64))
         states.append(method.state_dict())
     for name, tensor in states[0].items():
-        if name != "generator_ab.usual":  # it follows one piece after the other
+        if name != "generator_ab.mean_code":  # it follows one piece after the other
             torch.testing.assert_close(states[1][name], tensor, rtol=1e-6, atol=1e-9, msg=lambda text, n=name: n + text)
 
 
@@ -183,7 +181,7 @@ def test_codes_are_mixed_by_weights_masks_and_strength(fusion: str) -> None:
 
 def test_the_command_paints_with_a_bundle(tmp_path: Path) -> None:
     network = make_network("concatenate")
-    Translator(network).save(tmp_path / "fusion.safetensors")
+    NetworkTranslator(network).save(tmp_path / "fusion.safetensors")
     loaded = load_translator(tmp_path / "fusion.safetensors")
     assert loaded.network.describe() == network.describe()
     assert not any("decoder_" in name for name in loaded.network.state_dict())

@@ -10,12 +10,10 @@ from test_family import make
 from torch import Tensor
 
 from diptych.errors import UserError
-from diptych.inference.stylizing import paint_in_codes
-from diptych.losses.style_transfer import Style
 from diptych.networks import WCTGenerator
 from diptych.networks.statistics import raise_power
 from diptych.networks.wct_generator import colour, measure_covariance, whiten
-from diptych.translators import Translator, load_translator
+from diptych.translators import NetworkTranslator, load_translator
 
 
 @pytest.fixture(scope="module")
@@ -100,11 +98,11 @@ def test_terms_are_the_papers() -> None:
             features.append((network.encoder(drawn, (name,))[name] - feature).square().mean())
     torch.testing.assert_close(terms["pixel"], sum(pixels) / 4)
     torch.testing.assert_close(terms["feature"], sum(features) / 4)
-    torch.testing.assert_close(network.usual, network.encode_style(batch["b"]))
+    torch.testing.assert_close(network.mean_code, network.encode_style(batch["b"]))
 
 
 def test_a_bundle_carries_its_encoder(network: WCTGenerator, tmp_path: Path) -> None:
-    Translator(network).save(tmp_path / "ab.safetensors")
+    NetworkTranslator(network).save(tmp_path / "ab.safetensors")
     loaded = load_translator(tmp_path / "ab.safetensors")
     content, style = paint(0), paint(1, 20, 60)
     expected = network(content, network.encode_style(style)).clamp(-1, 1)

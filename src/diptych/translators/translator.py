@@ -98,7 +98,7 @@ class Translator(ABC):
         """Raise `UserError` for the first of style, seed and steps that is asked for and not taken."""
         for name, needed in asked.items():
             if needed and not getattr(self, f"takes_{name}"):
-                taken = ", ".join(self.list_taken()) or "none"
+                taken = ", ".join(self.list_taken()) or "nothing beside the image"
                 raise UserError(f"{self.title}: this translator takes no {name}; it takes {taken}")
 
     @property
