@@ -2,6 +2,7 @@
 
 import functools
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from diptych.losses import LeastSquares
 from diptych.methods import CycleGAN, Schedule
 
 os.environ.setdefault("WANDB_MODE", "offline")
+sys.path.append(str(Path(__file__).parent / "toys"))  # a package of somebody else's, found by its entry points
 os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="diptych-cache-")  # not the cache of whoever runs the tests
 if "PYTEST_XDIST_WORKER" in os.environ:  # two processes at a time share the cores; tiny tensors gain nothing by threads
     os.environ["OMP_NUM_THREADS"] = "1"  # of processes that tests start

@@ -1,4 +1,4 @@
-"""The domain classifier: a small classifier of A against B, trained on the training folders and kept out of the game."""
+"""A small classifier of domain A against domain B, trained on the training folders and kept out of the game."""
 
 from dataclasses import dataclass, replace
 

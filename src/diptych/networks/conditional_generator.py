@@ -88,8 +88,7 @@ class ConditionalGenerator(StyleNetwork):
             ]
         )
         self.last = ConditionalConv(styles, width, out_channels, 9)
-        self.register_mean_code(styles)
-        self.mean_code.fill_(1 / styles)
+        self.register_mean_code(styles, 1 / styles)
         self.register_buffer("thumbnails", torch.zeros(styles, 3, _SIDE, _SIDE))
 
     def forward(self, x: Tensor, code: Tensor | None = None) -> Tensor:

@@ -25,9 +25,9 @@ class StyleNetwork(Network, registered=False):
     mean_code: Tensor
     """The code that is used where none is given: the mean of the styles it was trained on."""
 
-    def register_mean_code(self, size: int) -> None:
-        """Make room for the mean code."""
-        self.register_buffer("mean_code", torch.zeros(1, size, 1, 1))
+    def register_mean_code(self, size: int, value: float = 0.0) -> None:
+        """Make room for the mean code, of one value until styles have been seen."""
+        self.register_buffer("mean_code", torch.full((1, size, 1, 1), value))
 
     @torch.no_grad()
     def update_mean_code(self, codes: Tensor, first: bool) -> None:

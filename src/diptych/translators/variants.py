@@ -36,10 +36,10 @@ def _find_variants(translator: NetworkTranslator, references: Tensor) -> Iterato
                 yield Variant("in this style", {"style": image}, image)
         elif network.takes("number"):
             yield from (Variant(f"{place:g}", {"style": place}) for place in (0.0, 0.5, 1.0))
-    if translator.takes_seed:
-        yield from (Variant(f"seed {seed}", {"seed": seed}) for seed in range(_SHOWN))
-    if isinstance(network, IterativeNetwork):
-        yield from (Variant(f"{count} step{'s' * (count > 1)}", {"steps": count}) for count in {1, network.steps})
+    counts = sorted({1, network.steps}) if isinstance(network, IterativeNetwork) else []
+    yield from (Variant(f"{count} step{'s' * (count > 1)}", {"steps": count}) for count in counts)
+    if translator.takes_seed:  # of which 0 has been shown where there are steps
+        yield from (Variant(f"seed {seed}", {"seed": seed}) for seed in range(1 if counts else 0, _SHOWN))
 
 
 def translate_like(translator: NetworkTranslator, content: Tensor, references: Tensor) -> Tensor:
