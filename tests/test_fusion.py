@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import Batches, make_trainer
+from conftest import Batches, make_trainer, paint_in
 from test_family import make
 from torch import Tensor
 from torch.nn.functional import conv2d, interpolate
@@ -14,7 +14,8 @@ from diptych.cli import main
 from diptych.errors import UserError
 from diptych.images import read_tensor, write_image
 from diptych.networks import FusionGenerator, build, initialise
-from diptych.translators import NetworkTranslator, load_translator
+from diptych.training.memory import MemoryOptions
+from diptych.translators import NetworkTranslator, Style, load_translator
 
 WAYS = ("concatenate", "adain", "weighted")
 
@@ -134,7 +135,7 @@ def test_pieces_of_a_batch_change_nothing_but_rounding() -> None:
     states = []
     for pieces in (1, 2):
         method = make("fusion").double()
-        method.save_memory(pieces=pieces)
+        MemoryOptions(micro_batches=pieces).apply(method)
         make_trainer(precision="64-true").fit(method, Batches(2, batch_size=2, dtype=torch.float64))
         states.append(method.state_dict())
     for name, tensor in states[0].items():
@@ -167,15 +168,15 @@ def test_codes_are_mixed_by_weights_masks_and_strength(fusion: str) -> None:
     content, one, two = (paint(seed, 34, 48) * 0.5 ** (seed == 2) for seed in range(3))
     codes = [network.encode_style(style) for style in (one, two)]
     near = {"atol": 1e-4, "rtol": 1e-4}
-    alone = paint_in_codes(network, content, [Style(one)])
+    alone = paint_in(network, content, [Style(one)])
     torch.testing.assert_close(alone, network(content, codes[0]), **near)
-    mixed = paint_in_codes(network, content, [Style(one, 7), Style(two, 3)])
+    mixed = paint_in(network, content, [Style(one, weight=7), Style(two, weight=3)])
     torch.testing.assert_close(mixed, network(content, 0.7 * codes[0] + 0.3 * codes[1]), **near)
     assert (mixed - alone).abs().max() > 1e-3
     ones = torch.ones(1, 1, 34, 48)
-    torch.testing.assert_close(paint_in_codes(network, content, [Style(one, mask=ones)]), alone, **near)
-    torch.testing.assert_close(paint_in_codes(network, content, [Style(one)], 0.0), content, atol=1e-5, rtol=0)
-    away = [(paint_in_codes(network, content, [Style(one)], s) - content).abs().mean() for s in (0, 0.3, 0.6, 1)]
+    torch.testing.assert_close(paint_in(network, content, [Style(one, mask=ones)]), alone, **near)
+    torch.testing.assert_close(paint_in(network, content, [Style(one)], 0.0), content, atol=1e-5, rtol=0)
+    away = [(paint_in(network, content, [Style(one)], s) - content).abs().mean() for s in (0, 0.3, 0.6, 1)]
     assert all(later > earlier for earlier, later in pairwise(away))
 
 
@@ -193,5 +194,5 @@ def test_the_command_paints_with_a_bundle(tmp_path: Path) -> None:
     words = ["stylize", str(tmp_path / "content.png"), "--out", str(tmp_path / "out"), "--device", "cpu"]
     words += ["--style", f"{tmp_path}/one.png:0.7", "--style", f"{tmp_path}/two.png:0.3", "--translator"]
     assert main([*words, str(tmp_path / "fusion.safetensors")]) == 0
-    expected = paint_in_codes(network, content, [Style(one, 0.7), Style(two, 0.3)])[0]
+    expected = paint_in(network, content, [Style(one, weight=0.7), Style(two, weight=0.3)])[0]
     torch.testing.assert_close(read_tensor(tmp_path / "out" / "content.png"), expected, atol=0.02, rtol=0)
