@@ -9,12 +9,12 @@ from test_family import make
 from torch import Tensor
 
 from diptych.callbacks import MemoryEstimate, memory
-from diptych.training.memory import estimate_memory
 from diptych.data import UnpairedData
 from diptych.errors import UserError
 from diptych.losses import LeastSquares, LowResolution
 from diptych.methods import CycleGAN, Extra, Schedule
 from diptych.methods.method import Method
+from diptych.training.memory import estimate_memory
 from diptych.training.micro_batches import Rendering, Thrift
 
 

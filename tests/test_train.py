@@ -84,7 +84,7 @@ def make_overrides(data: Path, run_dir: Path, *more: str) -> list[str]:
 def run(monkeypatch: pytest.MonkeyPatch, *overrides: str) -> None:
     """Call the entry point as the command line does."""
     monkeypatch.setattr(sys, "argv", ["train.py", *overrides])
-    with train.explained_errors():
+    with train.explained():
         train.main()
 
 

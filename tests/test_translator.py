@@ -11,8 +11,8 @@ from safetensors.torch import save_file
 import diptych
 from diptych.errors import FileError
 from diptych.networks import build, initialise
-from diptych.translators.foreign.cyclegan import recognise
 from diptych.translators import Translator, load_translator
+from diptych.translators.foreign.cyclegan import recognise
 
 PARITY = Path(__file__).parent / "data" / "parity"
 
