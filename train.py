@@ -13,6 +13,7 @@ import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -47,11 +48,10 @@ def main(config: DictConfig) -> None:
     """Train what the recipe names; callbacks evaluate and export."""
     with explained():
         config.run_dir = HydraConfig.get().runtime.output_dir
-        if HydraConfig.get().mode.name == "MULTIRUN" and config.trainer.get("strategy"):
+        if HydraConfig.get().mode == RunMode.MULTIRUN and config.trainer.get("strategy"):
             raise UserError("-m with trainer=ddp: every process would start the whole sweep again; run the jobs singly")
         recipe, text = OmegaConf.to_container(config, resolve=True), OmegaConf.to_yaml(config)
-        train = import_module("diptych.training.run").train
-        train(recipe, text, lambda part, **more: hydra.utils.instantiate(config[part], **more, _convert_="all"))
+        import_module("diptych.training.run").train(recipe, text, hydra.utils.instantiate)
 
 
 if __name__ == "__main__":

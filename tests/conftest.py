@@ -2,8 +2,9 @@
 
 import functools
 import os
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,11 @@ from torch.utils.data import DataLoader
 
 from diptych.losses import LeastSquares
 from diptych.methods import CycleGAN, Schedule
+from diptych.networks import Network
+from diptych.translators import NetworkTranslator, Style
 
 os.environ.setdefault("WANDB_MODE", "offline")
+sys.path.append(str(Path(__file__).parent / "toys"))  # a package of somebody else's, found by its entry points
 os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="diptych-cache-")  # not the cache of whoever runs the tests
 if "PYTEST_XDIST_WORKER" in os.environ:  # two processes at a time share the cores; tiny tensors gain nothing by threads
     os.environ["OMP_NUM_THREADS"] = "1"  # of processes that tests start
@@ -93,6 +97,12 @@ def make_trainer(**changes: Any) -> Trainer:
         "use_distributed_sampler": False,
     }
     return Trainer(**(quiet | changes))
+
+
+def paint_in(network: Network, content: Tensor, styles: Sequence[Style], strength: float = 1.0) -> Tensor:
+    """Translate in a mixture of styles, at less than full strength too."""
+    *_, last = NetworkTranslator(network).iterate(content, styles, strength=strength)
+    return last.image
 
 
 class Batches(LightningDataModule):

@@ -16,16 +16,16 @@ from diptych.images import read_tensor
 from diptych.inference import choose_engine
 from diptych.inference.pipeline import Behind, look_ahead
 from diptych.networks import build, initialise
-from diptych.translators import Translator
+from diptych.translators import NetworkTranslator
 
 EXPORTED = [name for name in ("onnx", "openvino") if engines.is_installed(name)]
 
 
-def make_translator(network: str = "ResnetGenerator", **arguments: object) -> Translator:
+def make_translator(network: str = "ResnetGenerator", **arguments: object) -> NetworkTranslator:
     torch.manual_seed(0)
     made = build(network, **({"width": 4} | arguments))
     initialise(made, init_gain=0.3)
-    return Translator(made.eval().requires_grad_(False), {"direction": "ab"})
+    return NetworkTranslator(made.eval().requires_grad_(False), {"direction": "ab"})
 
 
 @pytest.mark.parametrize("word", ["torch", *EXPORTED])
@@ -39,7 +39,7 @@ def make_translator(network: str = "ResnetGenerator", **arguments: object) -> Tr
     ],
     ids=["resnet", "residual", "antialias", "unet"],
 )
-def test_engines_agree_with_torch_at_any_size(word: str, translator: Translator) -> None:
+def test_engines_agree_with_torch_at_any_size(word: str, translator: NetworkTranslator) -> None:
     engine = choose_engine(translator, word)
     channels = translator.input.channels
     for size in [(1, 64, 48), (3, 33, 50), (2, 5, 70), (1, 1, 1)]:
@@ -94,7 +94,7 @@ def test_an_engine_that_differs_is_not_used(monkeypatch: pytest.MonkeyPatch) -> 
         choose_engine(translator, "openvino")
     assert choose_engine(translator, "auto", images=100).name == "torch, fp32"
 
-    def fail(translator: Translator, precision: str) -> None:
+    def fail(translator: NetworkTranslator, precision: str) -> None:
         raise RuntimeError("no such instruction\nand more")
 
     monkeypatch.setitem(engines._MAKERS, "onnx", fail)

@@ -1,6 +1,5 @@
 """A web server on this machine that serves files well, or in one of the ways in which servers go wrong."""
 
-import hashlib
 import http.server
 import threading
 from collections.abc import Callable, Iterator
@@ -16,7 +15,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = self.path.removeprefix("/")
-        self.server.asked.append((path, dict(self.headers)))
+        self.server.asked.append(path)
         actions = self.server.scripts.get(path, [answer(404)])
         action = actions.pop(0) if len(actions) > 1 else actions[0]
         action(self, self.server.files.get(path, b""))
@@ -32,7 +31,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 class FileServer(http.server.ThreadingHTTPServer):
-    """`files` by path, `scripts` of what to do at each request, and what has been `asked`."""
+    """`files` by path, `scripts` of what to do at each request, and the paths that have been `asked` for."""
 
     daemon_threads = True
     block_on_close = False
@@ -41,7 +40,7 @@ class FileServer(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.files: dict[str, bytes] = {}
         self.scripts: dict[str, list[Action]] = {}
-        self.asked: list[tuple[str, dict[str, str]]] = []
+        self.asked: list[str] = []
         self.closing = threading.Event()
 
     @property
@@ -53,11 +52,6 @@ class FileServer(http.server.ThreadingHTTPServer):
         self.files[path] = content
         self.scripts[path] = list(actions) or [serve]
         return f"{self.address}/{path}"
-
-    @property
-    def ranges(self) -> list[str | None]:
-        """What part of the file each request wanted."""
-        return [headers.get("Range") for _, headers in self.asked]
 
 
 @contextmanager
@@ -73,51 +67,10 @@ def run_server() -> Iterator[FileServer]:
             thread.join()
 
 
-def name_version(content: bytes) -> str:
-    return f'"{hashlib.md5(content).hexdigest()}"'
-
-
-def _find_start(handler: Handler) -> int:
-    return int(handler.headers.get("Range", "bytes=0-").removeprefix("bytes=").removesuffix("-"))
-
-
 def serve(handler: Handler, content: bytes) -> None:
     """Serve as one should."""
-    start = _find_start(handler)
-    if handler.headers.get("If-Range", name_version(content)) != name_version(content):
-        start = 0
-    send(handler, content, start)
-
-
-def send(handler: Handler, content: bytes, start: int, until: int | None = None) -> None:
-    """Send what follows `start`, but break off at `until`."""
-    known = {"Content_Length": len(content) - start, "ETag": name_version(content)}
-    if start:
-        handler.start(206, Content_Range=f"bytes {start}-{len(content) - 1}/{len(content)}", **known)
-    else:
-        handler.start(200, **known)
-    handler.wfile.write(content[start:until])
-
-
-def serve_whole(handler: Handler, content: bytes) -> None:
-    """Take no notice of the range."""
-    send(handler, content, 0)
-
-
-def serve_any_version(handler: Handler, content: bytes) -> None:
-    """Heed the range, whatever version it was meant for."""
-    send(handler, content, _find_start(handler))
-
-
-def serve_unnamed(handler: Handler, content: bytes) -> None:
-    """Say nothing about the version."""
     handler.start(200, Content_Length=len(content))
     handler.wfile.write(content)
-
-
-def break_unnamed(handler: Handler, content: bytes) -> None:
-    handler.start(200, Content_Length=len(content))
-    handler.wfile.write(content[: len(content) // 2])
 
 
 def serve_in_chunks(handler: Handler, content: bytes) -> None:
@@ -131,11 +84,10 @@ def serve_in_chunks(handler: Handler, content: bytes) -> None:
     handler.wfile.write(b"0\r\n\r\n")
 
 
-def linger(handler: Handler, content: bytes) -> None:
-    """Send everything, but do not end the connection."""
-    send(handler, content, 0)
-    handler.wfile.flush()
-    handler.server.closing.wait(5)
+def break_off(handler: Handler, content: bytes) -> None:
+    """Serve a part of the file and end the connection."""
+    handler.start(200, Content_Length=len(content))
+    handler.wfile.write(content[: len(content) // 2])
 
 
 def stall(handler: Handler, content: bytes) -> None:
@@ -143,31 +95,11 @@ def stall(handler: Handler, content: bytes) -> None:
     handler.server.closing.wait(5)
 
 
-def break_off(until: int) -> Action:
-    """Return an action that serves the file up to there and ends the connection."""
-    return lambda handler, content: send(handler, content, _find_start(handler), until)
-
-
-def promise(length: int) -> Action:
-    """Return an action that lies about the length."""
-
+def answer(status: int, **headers: str) -> Action:
     def act(handler: Handler, content: bytes) -> None:
-        handler.start(200, Content_Length=length)
-        handler.wfile.write(content)
+        handler.start(status, Content_Length=0, **headers)
 
     return act
-
-
-def answer(status: int, body: bytes = b"", **headers: str) -> Action:
-    def act(handler: Handler, content: bytes) -> None:
-        handler.start(status, Content_Length=len(body), **headers)
-        handler.wfile.write(body)
-
-    return act
-
-
-def redirect(location: str) -> Action:
-    return answer(302, Location=location)
 
 
 def hold(released: threading.Event) -> Action:

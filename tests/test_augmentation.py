@@ -9,9 +9,9 @@ from conftest import make_cyclegan, make_trainer
 from pytorch_lightning import Callback
 
 from diptych.data import UnpairedData
-from diptych.losses.augmentation import POLICIES
 from diptych.errors import UserError
 from diptych.losses import AdaptiveAugment, DiffAugment, InstanceNoise
+from diptych.losses.augmentation import POLICIES
 
 
 def test_translation_moves_by_whole_pixels_and_uncovers_grey() -> None:

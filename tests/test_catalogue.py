@@ -7,16 +7,16 @@ from urllib.parse import urlsplit
 import pytest
 from rich.console import Console
 
-from diptych.data.catalogue import CATALOGUE, FOLDERS, PublicSet
-from diptych.data.obtain import obtain, to_table
+from diptych.data.catalogue import CATALOGUE, FOLDERS, PublicSet, to_table
+from diptych.data.installer import install_dataset
 from diptych.errors import DataError
 
 
 def test_unknown_names_are_guessed(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"'hors2zebra' is no data set .* did you mean horse2zebra\? see `diptych data"):
-        obtain("hors2zebra", tmp_path / "x")
+        install_dataset("hors2zebra", tmp_path / "x")
     with pytest.raises(DataError, match=r"'qqqq' is no data set that is known here; see `diptych data list`"):
-        obtain("qqqq", tmp_path / "x")
+        install_dataset("qqqq", tmp_path / "x")
 
 
 def test_the_table_is_complete(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from diptych.cli import main
 from diptych.images import read_tensor
 from diptych.inference.evaluation import find_evaluation_data
 from diptych.networks import build, initialise
-from diptych.translators import Translator, load_translator
+from diptych.translators import NetworkTranslator, load_translator
 
 ROOT = Path(__file__).parent.parent
 DATA = ROOT / "data" / "flat2fluent"
@@ -28,7 +28,7 @@ def bundle(tmp_path: Path) -> Path:
     network = build("ResnetGenerator", width=4, blocks=1)
     initialise(network)
     path = tmp_path / "ab.safetensors"
-    Translator(network.eval(), {"direction": "ab", "from": "flat", "to": "fluent", "size": 32}).save(path)
+    NetworkTranslator(network.eval(), {"direction": "ab", "from": "flat", "to": "fluent", "size": 32}).save(path)
     return path
 
 
@@ -171,7 +171,7 @@ def test_evaluation_prepares_images_as_training_did(tmp_path: Path) -> None:
     network = build("ResnetGenerator", width=1, blocks=1)
 
     def load(**notes: object) -> Tensor:
-        data = find_evaluation_data(Translator(network, {"size": 16, **notes}), tmp_path)
+        data = find_evaluation_data(NetworkTranslator(network, {"size": 16, **notes}), tmp_path)
         return data.load("a", data.test["a"])
 
     assert load(preset="crop").max() == -1

@@ -12,7 +12,7 @@ from diptych.cli import main
 from diptych.images import read_tensor, to_unit
 from diptych.inference import Controls
 from diptych.networks import build, initialise
-from diptych.translators import Translator
+from diptych.translators import NetworkTranslator
 
 SIZES = {"a.png": (32, 24), "deep/b.png": (24, 24)}
 
@@ -21,7 +21,7 @@ def make_bundle(path: Path, channels: tuple[int, int] = (3, 3), **notes: object)
     torch.manual_seed(0)
     network = build("ResnetGenerator", width=4, blocks=1, in_channels=channels[0], out_channels=channels[1])
     initialise(network)
-    Translator(network.eval(), {"direction": "ab", **notes}).save(path)
+    NetworkTranslator(network.eval(), {"direction": "ab", **notes}).save(path)
     return path
 
 

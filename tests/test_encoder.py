@@ -12,7 +12,7 @@ from diptych.errors import FileError, UserError
 from diptych.losses import Content, GramStyle
 from diptych.networks import NetworkEncoder, Vgg, build
 from diptych.networks.vgg import OWN
-from diptych.translators import Translator
+from diptych.translators import NetworkTranslator
 
 
 def paint(seed: int) -> Tensor:
@@ -49,7 +49,7 @@ def test_a_file_says_which_vgg_it_is_of(tmp_path: Path) -> None:
 def test_a_generators_layers_serve_as_features(tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = build("ResnetGenerator", width=4, blocks=2).eval()
-    Translator(network).save(tmp_path / "ab.safetensors")
+    NetworkTranslator(network).save(tmp_path / "ab.safetensors")
     encoder = load_encoder(str(tmp_path / "ab.safetensors"))
     assert isinstance(encoder, NetworkEncoder)
     wanted = encoder.style_layers
@@ -85,8 +85,8 @@ def test_an_encoder_goes_where_images_are_and_sees_the_same_in_their_layout() ->
 
 
 def test_files_that_cannot_serve_are_named(tmp_path: Path) -> None:
-    Translator(build("UnetGenerator", width=4, depth=2)).save(tmp_path / "unet.safetensors")
-    Translator(build("ResnetGenerator", width=4, blocks=1, in_channels=1)).save(tmp_path / "grey.safetensors")
+    NetworkTranslator(build("UnetGenerator", width=4, depth=2)).save(tmp_path / "unet.safetensors")
+    NetworkTranslator(build("ResnetGenerator", width=4, blocks=1, in_channels=1)).save(tmp_path / "grey.safetensors")
     with pytest.raises(UserError, match=r"unet\.safetensors: a UnetGenerator has no features to look with"):
         load_encoder(str(tmp_path / "unet.safetensors"))
     with pytest.raises(UserError, match="an encoder looks at RGB; this one takes 1 channels"):

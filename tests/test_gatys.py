@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from diptych.errors import MachineError, UserError
 from diptych.losses import Content, GramStyle, MomentStyle, Perceptual, TotalVariation
-from diptych.methods import pixels
-from diptych.translators.gatys import Gatys
 from diptych.losses.style_transfer import Look, Objective, Style, make_guide
+from diptych.methods import pixels
 from diptych.networks import Vgg
+from diptych.translators.gatys import Gatys
 
 LAYERS = {"relu1_1": 1.0, "relu2_1": 0.5}
 WEIGHTS = {"content": 1.0, "style": 2.0, "total_variation": 0.1}

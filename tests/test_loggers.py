@@ -9,6 +9,7 @@ import pytest
 import torch
 from test_train import ROOT, make_overrides, read_rows, run, run_apart
 
+from diptych.errors import MachineError, UserError
 from diptych.training.machine import (
     choose_layout,
     choose_precision,
@@ -16,7 +17,6 @@ from diptych.training.machine import (
     require_compiler,
     start_loggers,
 )
-from diptych.errors import MachineError, UserError
 
 
 class Refusal(http.server.BaseHTTPRequestHandler):

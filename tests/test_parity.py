@@ -18,8 +18,8 @@ from torch.utils.data import DataLoader
 from diptych.losses import CrossEntropy, LeastSquares, PatchNCE, Wasserstein
 from diptych.methods import CycleGAN, Schedule
 from diptych.networks import build, extract_features
-from diptych.translators.foreign.cyclegan import recognise
 from diptych.translators import load_translator
+from diptych.translators.foreign.cyclegan import recognise
 
 FOLDER = Path(os.environ.get("DIPTYCH_PARITY", Path(__file__).parent / "data" / "parity"))
 GAMES = {"lsgan": LeastSquares, "vanilla": CrossEntropy, "wgangp": Wasserstein}

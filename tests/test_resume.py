@@ -17,8 +17,8 @@ from conftest import write_noise
 from test_train import NEEDS, ROOT, load, make_overrides, read_rows, run
 from torch import Tensor
 
-from diptych.training.checkpoint_files import LAST
 from diptych.methods import Method
+from diptych.training.checkpoint_files import LAST
 
 WHOLE = [
     "experiment=custom",

@@ -15,10 +15,10 @@ from test_resume import WHOLE
 from test_train import ROOT, load, make_overrides, read_rows, run
 from torch import Tensor
 
-from diptych.training.checkpoint_files import CheckpointFiles, clear_leftovers, find_newest, verify_checkpoint
-from diptych.training.lock import lock_run
 from diptych.errors import FileError, MachineError, UserError
 from diptych.methods import CycleGAN
+from diptych.training.checkpoint_files import CheckpointFiles, clear_leftovers, find_newest, verify_checkpoint
+from diptych.training.lock import lock_run
 
 
 @pytest.fixture

@@ -46,17 +46,17 @@ def add_data_commands(commands: Any) -> None:
 def _list(options: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from diptych.data.obtain import to_table
+    from diptych.data.catalogue import to_table
 
     Console().print(to_table(options.root))
     return 0
 
 
 def _get(options: argparse.Namespace) -> int:
-    from diptych.data.obtain import obtain
+    from diptych.data.installer import install_dataset
 
     root = options.out or _DATASETS / options.name.split(":")[-1].rstrip("/").split("/")[-1].removesuffix(".parquet")
-    obtain(options.name, root, options.columns, options.paired)
+    install_dataset(options.name, root, options.columns, options.paired)
     print(f"{root}: ready; train with data.root={root}")
     return 0
 

@@ -1,156 +1,116 @@
-"""Unpacking what others packed: plain files inside one folder, within limits, and all of them or none.
+"""Unpacking what others packed: only plain files, only inside the folder, and within limits.
 
-Nothing that an archive says of itself is believed: sizes are counted while writing, paths are taken apart, modes are
-not applied. What is not a plain file (a link, a device) makes the whole archive suspect.
+Nothing that an archive says of itself is believed: bytes are counted while they are written, and modes are not applied.
 """
 
-import re
-import shutil
+import errno
+import lzma
+import stat
+import struct
+import tarfile
 import unicodedata
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import IO
+from functools import partial
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import IO, Any
 
-from diptych.data.members import Member, explain_damage, list_members
-from diptych.errors import DataError, MachineError
+from diptych.errors import DataError, name_reason
 
 _CHUNK = 2**20
 _HARMLESS = 2**20  # bytes that may be unpacked whatever the ratio: a small archive of blank images is no bomb
-_JUNK = {".DS_Store", "Thumbs.db", "desktop.ini"}
+_DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error, EOFError)
+_REFUSALS = (DataError, ValueError, RuntimeError, OverflowError, MemoryError)  # ours, and those of headers that lie
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO)  # no fault of the archive's
 
-Place = Callable[[PurePosixPath], PurePosixPath | None]
-Report = Callable[[int, int | None], None]
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What an archive may grow to; beyond it is taken for a bomb."""
-
-    total: int = 100 * 2**30  # bytes unpacked
-    ratio: int = 200  # bytes unpacked for each byte of the archive
-    members: int = 1_000_000
-    path: int = 512  # characters
-
-
-@contextmanager
-def growing(folder: Path) -> Iterator[Path]:
-    """Yield a temporary folder that becomes `folder` at the end; nothing of it remains if there is an error.
-
-    Two processes must not do so at once for the same folder: what is found of the temporary one is a dead one's.
-    """
-    if folder.is_dir() and any(folder.iterdir()):
-        raise DataError(f"{folder}: there is something in it already; empty it or choose another folder")
-    fresh = folder.with_name(f".{folder.name}.unfinished")
-    try:
-        shutil.rmtree(fresh, ignore_errors=True)
-        fresh.mkdir(parents=True)
-        yield fresh
-        if folder.is_dir():
-            folder.rmdir()
-        fresh.rename(folder)
-    except OSError as error:
-        raise MachineError(f"{error.filename or folder}: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
+Member = tuple[str, Callable[[], Any] | None]  # its name, and how to open it if it is a file
 
 
 def extract(
     archive: Path,
     folder: Path,
-    limits: Limits | None = None,
-    place: Place = lambda path: path,
-    report: Report = lambda written, total: None,
+    place: Callable[[PurePosixPath], PurePosixPath | None] = lambda path: path,
+    *,
+    max_size: int = 100 * 2**30,
+    max_ratio: int = 200,
+    max_members: int = 1_000_000,
 ) -> None:
-    """Unpack a zip or tar archive into a new folder; `place` says where in it a member goes, or None to leave it out.
+    """Unpack a zip or tar archive; `place` says where in the folder a file goes, or None to leave it out.
 
-    `report` is told the bytes written and how many the archive announces, where its kind announces any.
+    What was unpacked before something turned out to be wrong remains: the folder is the caller's to remove.
     """
-    with growing(folder) as fresh:
-        space = _Space(archive, limits or Limits(), report)
-        taken: set[str] = set()
-        for number, member in enumerate(list_members(archive), start=1):
-            if number == 1:
-                _check_disk(folder, member.announced)
-            space.check_count(number)
-            target = _choose(archive, member, space.limits, place)
-            if target is None:
-                continue
-            name = unicodedata.normalize("NFC", str(target)).casefold()
-            if name in taken:  # on some file systems the second would overwrite the first
-                raise DataError(f"{archive}: {member.name!r} is in it twice, perhaps with other capitals")
-            taken.add(name)
-            _write(archive, member, fresh / target, space)
-        if not taken:
-            raise DataError(f"{archive}: there is nothing in it that is wanted; is it the right archive?")
-
-
-class _Space:
-    """The bytes that may still be written."""
-
-    def __init__(self, archive: Path, limits: Limits, report: Report) -> None:
-        self.archive, self.limits, self.report = archive, limits, report
-        self.packed = archive.stat().st_size
-        self.written = 0
-
-    def check_count(self, members: int) -> None:
-        if members > self.limits.members:
-            raise DataError(f"{self.archive}: more than {self.limits.members} files are in it; it is not unpacked")
-
-    def take(self, size: int, announced: int | None) -> None:
-        self.written += size
-        if self.written > self.limits.total:
-            raise DataError(f"{self.archive}: unpacks to more than {self.limits.total} bytes; it is not unpacked")
-        if self.written > max(_HARMLESS, self.limits.ratio * self.packed):
-            raise DataError(
-                f"{self.archive}: unpacks to more than {self.limits.ratio} times its size; it is not unpacked"
-            )
-        self.report(self.written, announced)
-
-
-def _check_disk(folder: Path, announced: int | None) -> None:
-    free = shutil.disk_usage(folder.parent).free
-    if announced is not None and announced > free:
-        raise MachineError(f"{folder.parent}: {announced} bytes are to be unpacked and {free} are free; make room")
-
-
-def _choose(archive: Path, member: Member, limits: Limits, place: Place) -> PurePosixPath | None:
-    path = _check_path(archive, member.name, limits)
-    if "__MACOSX" in path.parts or path.name in _JUNK or path.name.startswith("._"):
-        return None
-    if member.kind not in ("file", "folder"):
-        raise DataError(f"{archive}: {member.name!r} is {member.kind}, not a plain file; it is not unpacked")
-    return place(path) if member.kind == "file" else None
-
-
-def _check_path(archive: Path, name: str, limits: Limits) -> PurePosixPath:
-    plain = name.replace("\\", "/")  # some programs write the separators of Windows
-    if len(plain) > limits.path:
-        raise DataError(
-            f"{archive}: {name[:40]!r}… is a path of more than {limits.path} characters; it is not unpacked"
-        )
-    if plain.startswith("/") or re.match("[A-Za-z]:", plain) or ".." in plain.split("/"):
-        raise DataError(f"{archive}: {name!r} lies outside of the folder; it is not unpacked")
-    if any(unicodedata.category(letter) == "Cc" for letter in plain):
-        raise DataError(f"{archive}: {name!r} has control characters in its name; it is not unpacked")
-    return PurePosixPath(plain)
-
-
-def _write(archive: Path, member: Member, path: Path, space: _Space) -> None:
+    quota = min(max_size, max(_HARMLESS, max_ratio * archive.stat().st_size))
+    taken: set[str] = set()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        sink = path.open("xb")  # with the permissions that the user's new files have
-    except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
-        raise DataError(f"{archive}: {member.name!r} is both a file and a folder, or in it twice") from error
-    with explain_damage(archive):
-        source = member.open()
-    with sink, source:
-        while chunk := _read(archive, source):
-            space.take(len(chunk), member.announced)
+        for number, (name, open_member) in enumerate(_list_members(archive), start=1):
+            if number > max_members:
+                raise DataError(f"there are more than {max_members} files in it")
+            target = place(_check_path(name))
+            if open_member is None or target is None or target.name.startswith("."):  # hidden: what macOS adds
+                continue
+            key = unicodedata.normalize("NFC", str(target)).casefold()
+            if key in taken:  # on some file systems the second would overwrite the first
+                raise DataError(f"{name!r} is in it twice, perhaps with other capitals")
+            taken.add(key)
+            with open_member() as source:
+                quota -= _write(source, folder / target, quota)
+        if not taken:
+            raise DataError("there is nothing in it that is wanted")
+    except (*_DAMAGE, *_REFUSALS, OSError) as error:
+        if isinstance(error, OSError) and error.errno in _DISK:
+            raise
+        raise DataError(f"{archive} cannot be unpacked: {name_reason(error)}") from error
+
+
+def _list_members(archive: Path) -> Iterator[Member]:
+    if tarfile.is_tarfile(archive):
+        return _list_tar(archive)
+    if zipfile.is_zipfile(archive):
+        return _list_zip(archive)
+    raise DataError("it is neither a zip nor a tar archive, or not a whole one")
+
+
+def _list_zip(archive: Path) -> Iterator[Member]:
+    with zipfile.ZipFile(archive) as opened:
+        for info in opened.infolist():
+            kind = stat.S_IFMT(info.external_attr >> 16)  # what Unix keeps there; other systems leave it 0
+            if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+                raise DataError(f"{info.filename!r} is a link or a device")
+            if info.flag_bits & 1:
+                raise DataError(f"{info.filename!r} is encrypted")
+            yield info.filename, None if info.is_dir() else partial(opened.open, info)
+
+
+def _list_tar(archive: Path) -> Iterator[Member]:
+    with tarfile.open(archive) as opened:
+        for info in opened:
+            if not info.isreg() and not info.isdir():
+                raise DataError(f"{info.name!r} is a link or a device")
+            yield info.name, None if info.isdir() else partial(opened.extractfile, info)
+        file: Any = opened.fileobj
+        file.seek(opened.offset)
+        if file.read(tarfile.BLOCKSIZE) != tarfile.NUL * tarfile.BLOCKSIZE:
+            raise DataError("its end is missing")  # tarfile itself takes a header cut short for the end
+
+
+def _check_path(name: str) -> PurePosixPath:
+    path = PureWindowsPath(name)  # it knows drives, and takes both separators for one
+    if path.anchor or ".." in path.parts:
+        raise DataError(f"{name!r} lies outside of the folder")
+    if any(unicodedata.category(letter) == "Cc" for letter in name):
+        raise DataError(f"{name!r} has control characters in its name")
+    return PurePosixPath(*path.parts)
+
+
+def _write(source: IO[bytes], path: Path, quota: int) -> int:
+    """Write a member and return its size, which must not exceed the quota."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    size = 0
+    with path.open("xb") as sink:
+        while chunk := source.read(_CHUNK):
+            size += len(chunk)
+            if size > quota:
+                raise DataError("it unpacks to far more than its size lets expect, as a bomb would")
             sink.write(chunk)
-
-
-def _read(archive: Path, source: IO[bytes]) -> bytes:
-    with explain_damage(archive):
-        return source.read(_CHUNK)
+    return size

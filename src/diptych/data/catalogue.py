@@ -12,8 +12,15 @@ Addresses, sizes and hashes are facts, each with its source; what no source stat
 - selfie2anime: taki0112/UGATIT names the page; huggan/selfie2anime has 3400 pairs for training of 7000 images.
 """
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from rich.filesize import decimal
+from rich.table import Table
+
+from diptych.errors import DataError
 
 FOLDERS = ("trainA", "trainB", "testA", "testB")
 
@@ -33,6 +40,14 @@ class PublicSet:
     folders: Mapping[str, str] = field(default_factory=lambda: {folder: folder for folder in FOLDERS})
     page: str = ""
     advice: str = ""  # for a set that nobody may hand on: how to get it
+
+    def place(self, path: PurePosixPath) -> PurePosixPath | None:
+        """Return where in our layout a file of the archive goes; the archive's folders may lie at any depth."""
+        for folder, inside in self.folders.items():
+            _, found, rest = f"/{path}".partition(f"/{inside}/")
+            if found:
+                return PurePosixPath(folder, rest)
+        return None
 
 
 def _count(*images: int) -> dict[str, int]:
@@ -126,3 +141,29 @@ _SETS = (
 )
 
 CATALOGUE = {public.name: public for public in _SETS}
+
+
+def find_dataset(name: str) -> PublicSet:
+    """Return the catalogue's entry, or name the nearest one."""
+    if name not in CATALOGUE:
+        near = difflib.get_close_matches(name, CATALOGUE, n=1, cutoff=0.5)
+        guess = f"; did you mean {near[0]}?" if near else ";"
+        raise DataError(f"{name!r} is no data set that is known here{guess} see `diptych data list`")
+    return CATALOGUE[name]
+
+
+def is_present(root: Path) -> bool:
+    """Return whether there is something in the folder."""
+    return root.is_dir() and any(root.iterdir())
+
+
+def to_table(folder: Path = Path("datasets")) -> Table:
+    """Return the catalogue as a table that says which sets are present below a folder."""
+    table = Table("name", "A, B", "images to train, to test", "download", "owner", str(folder))
+    for public in CATALOGUE.values():
+        numbers = [str(public.counts.get(key, "?")) if key in public.folders else "0" for key in FOLDERS]
+        images = f"{numbers[0]} + {numbers[1]}, {numbers[2]} + {numbers[3]}"
+        size = decimal(public.size) if public.size else "?" if public.addresses else "by hand"
+        present = "present" if is_present(folder / public.name) else ""
+        table.add_row(public.name, public.title, images, size, public.owner, present)
+    return table

@@ -3,222 +3,142 @@
 The bytes are written as they are stored: nothing is decoded, so nothing is lost.
 """
 
-import importlib
-import json
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+import io
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from PIL import Image, UnidentifiedImageError
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
+from rich.progress import track
 
-from diptych.data.archive import growing
-from diptych.errors import DataError
+from diptych.data.catalogue import FOLDERS
+from diptych.data.staging import stage_folder, write_note
+from diptych.errors import DataError, name_reason
+from diptych.images import FORMATS
 
-HUB = "hf:"
-PARQUET = "parquet:"
-PREFIXES = (HUB, PARQUET)
-
-_MAGIC = {
-    rb"\xff\xd8\xff": ".jpg",
-    rb"\x89PNG\r\n\x1a\n": ".png",
-    rb"GIF8[79]a": ".gif",
-    rb"RIFF....WEBP": ".webp",
-    rb"BM": ".bmp",
-    rb"II\*\x00|MM\x00\*": ".tif",
-    rb"P6\s": ".ppm",
-    rb"P5\s": ".pgm",
-}
-_TEST = re.compile(r"(?<![a-z])(test|val|valid|validation|dev)(?![a-z])")
+PREFIXES = (HUB, PARQUET) = ("hf:", "parquet:")
+_TESTS = ("test", "val", "dev")  # how splits begin that are not for training
+_LABELS = ("label", "labels", "class", "domain")
+_SUFFIXES = {"JPEG": ".jpg", "MPO": ".jpg", "TIFF": ".tif"}  # the other formats are called like their suffixes
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """Which columns hold the images of A and B, or which label tells them apart."""
-
-    a: str
-    b: str
-    label: str | None = None
-    values: tuple[Any, Any] = (None, None)
-
-    @property
-    def images(self) -> list[str]:
-        return [self.a] if self.label else [self.a, self.b]
-
-    def sort(self, row: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
-        """Yield each image of the row beside its domain."""
-        if self.label is None:
-            yield from (("A", row[self.a]), ("B", row[self.b]))
-        elif row[self.label] in self.values:
-            yield "AB"[self.values.index(row[self.label])], row[self.a]
-
-
-def export(source: str, root: Path, columns: Sequence[str] | None = None, paired: bool = False) -> None:
+def export_dataset(source: str, root: Path, columns: Sequence[str] | None = None, paired: bool = False) -> None:
     """Write the images of hf:OWNER/NAME or parquet:PATH to `root`'s trainA trainB testA testB.
 
     `columns` are the image columns of A and B, or an image column and a label with two values; where they are not
     given, the data set must leave no choice. Only where a row's two images are said to be `paired` do they get the same
     name, from which evaluation takes one for the truth of the other.
     """
-    splits = _load(source)
-    plan = _make_plan(source, splits, columns)
-    with growing(root) as fresh, _show() as progress:
-        for folder in ("trainA", "trainB", "testA", "testB"):
-            (fresh / folder).mkdir()
-        rows = {"train": 0, "test": 0}
+    with _explain(source):
+        splits = _load(source)
+        first, second = _choose_columns(source, splits["train"].features, columns)
+        letters = _name_domains(source, splits, first, second)
+        splits = _keep_encoded(splits.select_columns([first, second]), [first] if letters else [first, second])
+    with stage_folder(root) as staged:
+        for folder in FOLDERS:
+            (staged / folder).mkdir()
+        numbers = {"train": 0, "test": 0}
         for name, split in splits.items():
-            side = "test" if _TEST.search(name) else "train"
-            task = progress.add_task(f"{source} {name}", total=getattr(split, "num_rows", None))
-            for row in _read(source, _keep_encoded(split, plan)):
-                for domain, image in plan.sort(row):
-                    name = f"{'' if paired else domain.lower()}{rows[side]:06d}"
-                    _write(image, fresh / f"{side}{domain}" / name, f"{source}, row {rows[side]}")
-                rows[side] += 1
-                progress.advance(task)
-        note = {"name": source, "columns": plan.images, "date": datetime.now(UTC).isoformat(timespec="seconds")}
-        (fresh / ".diptych-source.json").write_text(json.dumps(note, indent=2) + "\n")
+            side = "train" if name == "train" else "test"
+            for row in _read(source, f"{source} {name}", split):
+                images = {letters.get(row[second]): row[first]} if letters else {"A": row[first], "B": row[second]}
+                for letter, image in images.items():
+                    if letter and image and any(image.values()):  # the shorter of two columns is filled up with nothing
+                        stem = f"{'' if paired else letter.lower()}{numbers[side]:06d}"
+                        _write(image, staged / f"{side}{letter}" / stem, f"{source}, {name} row {numbers[side]}")
+                numbers[side] += 1
+        write_note(staged, name=source, columns=[first, second])
 
 
-def _say(line: str) -> None:
-    Console(stderr=True, soft_wrap=True, markup=False, highlight=False).print(line)
-
-
-def _show() -> Progress:
-    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    console = Console(stderr=True)
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-
-
-def _import() -> Any:
+@contextmanager
+def _explain(source: str) -> Iterator[None]:
     try:
-        return importlib.import_module("datasets")
-    except ImportError as error:
-        raise DataError("data sets of Hugging Face need their library: pip install 'diptych[huggingface]'") from error
-
-
-def _load(source: str) -> dict[str, Any]:
-    datasets = _import()
-    try:
-        if source.startswith(PARQUET):
-            files = _list_parquet(Path(source.removeprefix(PARQUET)))
-            # streamed, because the library would otherwise write a copy of all images to its cache
-            found = datasets.load_dataset("parquet", data_files=files, streaming=True)
-        else:
-            found = datasets.load_dataset(source.removeprefix(HUB))
+        yield
     except DataError:
         raise
+    except ImportError as error:
+        raise DataError("data sets of Hugging Face need their library: pip install 'diptych[huggingface]'") from error
     except Exception as error:  # of the library, of its transport, of its file formats: there is no common base
-        raise DataError(f"{source}: cannot be loaded ({_shorten(error)}); check the name and the network") from error
-    if len(found) == 1:
-        return {"train": next(iter(found.values()))}
-    wanted = {name: split for name, split in found.items() if name == "train" or _TEST.search(name)}
-    for name in found.keys() - wanted.keys():
-        _say(f"{source}: the split {name} is left out")
-    return wanted
+        raise DataError(f"{source}: cannot be read ({name_reason(error)[:200]}); check name and network") from error
 
 
-def _shorten(error: Exception) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0][:200]
+def _load(source: str) -> Any:
+    """Return the splits for training and for testing."""
+    import datasets
+
+    path = Path(source.removeprefix(PARQUET))
+    if source.startswith(HUB):
+        splits = datasets.load_dataset(source.removeprefix(HUB))
+    elif path.exists():  # streamed, because the library would otherwise write a copy of all images to its cache
+        files = {"data_dir": str(path)} if path.is_dir() else {"data_files": str(path)}
+        splits = datasets.load_dataset("parquet", **files, streaming=True)
+    else:
+        raise DataError(f"{path}: no such file or folder")
+    if len(splits) == 1:
+        splits["train"] = splits.pop(next(iter(splits)))
+    for name in [name for name in splits if name != "train" and not name.startswith(_TESTS)]:
+        print(f"{source}: the split {name} is left out", file=sys.stderr)
+        del splits[name]
+    if "train" not in splits:
+        raise DataError(f"{source}: none of its splits is named train")
+    return splits
 
 
-def _list_parquet(path: Path) -> dict[str, list[str]]:
-    files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path] if path.is_file() else []
-    if not files:
-        raise DataError(f"{path}: no parquet file is there")
-    found: dict[str, list[str]] = {}
-    for file in files:
-        inside = file.relative_to(path).as_posix() if path.is_dir() else ""
-        found.setdefault("test" if _TEST.search(inside.lower()) and len(files) > 1 else "train", []).append(str(file))
-    return found
-
-
-def _read(source: str, split: Iterable[Any]) -> Iterable[Any]:
-    rows = iter(split)
-    while True:
-        try:
-            row = next(rows)
-        except StopIteration:
-            return
-        except Exception as error:
-            raise DataError(f"{source}: cannot be read ({_shorten(error)})") from error
-        yield row
-
-
-def _keep_encoded(split: Any, plan: _Plan) -> Any:
-    datasets = _import()
-    split = split.select_columns([*plan.images, *([plan.label] if plan.label else [])])
-    for column in plan.images:
-        split = split.cast_column(column, datasets.Image(decode=False))
-    return split
-
-
-def _make_plan(source: str, splits: Mapping[str, Any], columns: Sequence[str] | None) -> _Plan:
-    features = next(iter(splits.values())).features
-    if features is None:
-        raise DataError(f"{source}: its columns are not described")
-    images = [name for name, feature in features.items() if _holds_images(feature)]
-    chosen = list(columns or _choose(source, features, images))
+def _choose_columns(source: str, features: Mapping[str, Any], columns: Sequence[str] | None) -> tuple[str, str]:
+    images = sorted(name for name, feature in features.items() if _holds_images(feature))
+    labels = [name for name in features if name.lower() in _LABELS]
+    chosen = list(columns or (images if len(images) == 2 else images + labels))
     if len(chosen) != 2 or not set(chosen) <= set(features) or chosen[0] not in images:
-        raise DataError(f"{source}: {chosen} are not an image column and another; it has {', '.join(features)}")
-    if chosen[1] in images:
-        _say(f"{source}: A is {chosen[0]}, B is {chosen[1]}")
-        return _Plan(chosen[0], chosen[1])
-    return _plan_labels(source, splits, chosen[0], chosen[1], features[chosen[1]])
+        raise DataError(
+            f"{source}: two columns of images are needed, or one and a label; name them with --columns, "
+            f"of {', '.join(features)}"
+        )
+    return chosen[0], chosen[1]
 
 
 def _holds_images(feature: Any) -> bool:
-    described = isinstance(feature, _import().Image)
-    return described or (isinstance(feature, dict) and "bytes" in feature) or getattr(feature, "dtype", "") == "binary"
+    described = type(feature).__name__ == "Image" or (isinstance(feature, dict) and "bytes" in feature)
+    return described or getattr(feature, "dtype", "") == "binary"
 
 
-def _choose(source: str, features: Mapping[str, Any], images: list[str]) -> list[str]:
-    if len(images) == 2:
-        return sorted(images) if images[0][:-1] == images[1][:-1] else images  # imageA before imageB
-    labels = [name for name, feature in features.items() if isinstance(feature, _import().ClassLabel)]
-    labels = labels or [name for name in features if name.lower() in ("label", "labels", "class", "domain")]
-    if len(images) == 1 and len(labels) == 1:
-        return [images[0], labels[0]]
-    raise DataError(
-        f"{source}: neither two image columns nor an image column and a label, but {', '.join(features)}; "
-        "name the two that are meant"
-    )
-
-
-def _plan_labels(source: str, splits: Mapping[str, Any], image: str, label: str, feature: Any) -> _Plan:
-    rows = (row for split in splits.values() for row in _read(source, split.select_columns([label])))
-    values = sorted({row[label] for row in rows} - {None, -1})  # -1 is how the library writes an unknown class
-    names = [feature.int2str(value) if isinstance(feature, _import().ClassLabel) else str(value) for value in values]
+def _name_domains(source: str, splits: Any, first: str, second: str) -> dict[Any, str]:
+    """Return the domain of each value of the second column if that is a label, and say what A and B are."""
+    feature = splits["train"].features[second]
+    if _holds_images(feature):
+        print(f"{source}: A is {first}, B is {second}", file=sys.stderr)
+        return {}
+    found = {row[second] for split in splits.select_columns([second]).values() for row in split}
+    values = sorted(found - {None, -1})  # -1 is how the library writes an unknown class
+    titles = [str(getattr(feature, "int2str", str)(value)) for value in values]
     if len(values) != 2:
-        raise DataError(f"{source}: {label} has {len(values)} values ({', '.join(names[:9])}) where two are needed")
-    _say(f"{source}: A is {label} {names[0]}, B is {label} {names[1]}")
-    return _Plan(image, image, label, (values[0], values[1]))
+        raise DataError(f"{source}: {second} has {len(values)} values ({', '.join(titles[:9])}) where two are needed")
+    print(f"{source}: A is {second} {titles[0]}, B is {second} {titles[1]}", file=sys.stderr)
+    return dict(zip(values, "AB", strict=True))
 
 
-def _write(image: Mapping[str, Any] | None, path: Path, where: str) -> None:
-    if image is None:  # the shorter of two columns is filled up
-        return
-    content, named = image.get("bytes"), image.get("path") or ""
-    fallback = Path(named).suffix.lower()
-    if content is None:
-        if not named:
-            return
-        content, fallback = _read_file(named, where), ""  # what is merely pointed at must show itself an image
-    suffix = _sniff(content) or fallback
-    if not suffix:
-        raise DataError(f"{where}: not an image of a format that is known")
-    path.with_suffix(suffix).write_bytes(content)
+def _keep_encoded(splits: Any, images: Sequence[str]) -> Any:
+    import datasets
+
+    for column in images:
+        splits = splits.cast_column(column, datasets.Image(decode=False))
+    return splits
 
 
-def _read_file(named: str, where: str) -> bytes:
+def _read(source: str, title: str, rows: Iterable[Any]) -> Iterator[Mapping[str, Any]]:
+    console = Console(stderr=True)
+    with _explain(source):
+        yield from track(rows, title, console=console, transient=True, disable=not console.is_terminal)
+
+
+def _write(image: Mapping[str, Any], path: Path, where: str) -> None:
     try:
-        return Path(named).read_bytes()
-    except OSError as error:
-        raise DataError(f"{where}: {named} cannot be read ({error.strerror})") from error
-
-
-def _sniff(content: bytes) -> str | None:
-    return next((suffix for magic, suffix in _MAGIC.items() if re.match(magic, content[:16], re.DOTALL)), None)
+        content = image["bytes"] or Path(image["path"]).read_bytes()
+        kind = str(Image.open(io.BytesIO(content), formats=FORMATS).format)  # what a file is called proves nothing
+    except UnidentifiedImageError as error:
+        raise DataError(f"{where}: not an image of a format that is known") from error
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        raise DataError(f"{where}: {name_reason(error)}") from error
+    path.with_suffix(_SUFFIXES.get(kind, f".{kind.lower()}")).write_bytes(content)

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 
 from diptych.data.cache import PixelCache, estimate_bytes
 from diptych.data.domain import Domain
-from diptych.data.obtain import obtain
+from diptych.data.installer import install_dataset
 from diptych.data.preparation import Preparation
 from diptych.data.selection import Selection, examine, keep_pairs, select_test, select_train
 from diptych.data.unpaired import EpochBatches, Item, UnpairedImages, collate
@@ -82,7 +82,7 @@ class UnpairedData(LightningDataModule):
         self.augment = augment
         self.on_error, self.paired = on_error, paired
         if root is not None and download is not None:
-            obtain(download, Path(root))
+            install_dataset(download, Path(root))
         folders = dict(zip("ab", "ba" if swap else "ab", strict=True))
         paths, tests = {"a": path_a, "b": path_b}, {"a": test_path_a, "b": test_path_b}
         common = {"background": background, "max_pixels": max_pixels}

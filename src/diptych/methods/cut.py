@@ -39,6 +39,11 @@ class CUT(GANMethod):
         self.generator_ab = self.make_generator("ab")
         self.discriminator_b = self.make_discriminator("b")
         self.contrast = PatchContrast(layers or find_default_layers(self.generator_ab), contrastive, relation)
+        weighted = [self.weights.get("generator", f"{term}_b") for term in ("contrastive", "relation", "identity")]
+        self._has_identity = any(weighted)
+        if relation:
+            terms = ("relation_a", "relation_b") if self._has_identity else ("relation_a",)
+            self.weights.add_part("method.relation", "generator", terms)
         self.projector = self.contrast.make_projector(self.generator_ab, projector or {})
         self.initialise()
 
@@ -48,12 +53,11 @@ class CUT(GANMethod):
         `flipped`, N booleans: whether the generator's were made from mirrored images.
         """
         a, b = batch["a"], batch["b"]
-        wanted = any(self.weights.get("generator", f"{term}_b") for term in ("contrastive", "relation", "identity"))
         flipped = self.flip_equivariance and random.random() < 0.5
-        inputs = [image.flip(-1) if flipped else image for image in ((a, b) if wanted else (a,))]
+        inputs = [image.flip(-1) if flipped else image for image in ((a, b) if self._has_identity else (a,))]
         fake_b, *identity_b = apply(self.generator_ab, *inputs)
         images = {"real_a": a, "real_b": b, "fake_b": fake_b, "flipped": torch.full((len(a),), flipped)}
-        return images | ({"identity_b": identity_b[0]} if wanted else {})
+        return images | ({"identity_b": identity_b[0]} if identity_b else {})
 
     def players(self) -> Sequence[Player]:
         return (

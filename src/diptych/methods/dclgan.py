@@ -36,6 +36,8 @@ class DCLGAN(GANMethod):
         self.projector_a = self.contrast.make_projector(self.generator_ab, projector or {})
         self.projector_b = self.contrast.make_projector(self.generator_ba, projector or {})
         self.projector_optimizer = dict(projector_optimizer or {})
+        if relation:
+            self.weights.add_part("method.relation", "generator", ["relation_a", "relation_b"])
         self.initialise()
 
     def render(self, batch: Images) -> Images:

@@ -3,14 +3,13 @@
 Sagie Benaim, Lior Wolf. NeurIPS 2017. https://arxiv.org/abs/1706.00826
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from diptych.methods.gan import GANMethod
-from diptych.methods.player import Images, Player, Terms
+from diptych.methods.gan import GAN
+from diptych.methods.player import Images, Terms
 
 
 class RunningScale:
@@ -44,7 +43,7 @@ class RunningScale:
         self._moments = state.get("moments")
 
 
-class DistanceGAN(GANMethod):
+class DistanceGAN(GAN):
     """One generator: images as far apart as before should be as far apart when translated.
 
     Distances are between the images of a batch, or with one image between its halves (section 3.2).
@@ -54,23 +53,10 @@ class DistanceGAN(GANMethod):
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **{"pool_size": 50, **settings})
-        self.generator_ab = self.make_generator("ab")
-        self.discriminator_b = self.make_discriminator("b")
         self.scale_a, self.scale_b = RunningScale(), RunningScale()
-        self.initialise()
 
     def extra_state(self) -> dict[str, Any]:
         return super().extra_state() | {"scale_a": self.scale_a, "scale_b": self.scale_b}
-
-    def render(self, batch: Images) -> Images:
-        """Return `real_a`, `real_b`, `fake_b` and, where weighted, `identity_b`: N×C×H×W each."""
-        return self.translate(batch, "ab")
-
-    def players(self) -> Sequence[Player]:
-        return (
-            Player("generator", (self.generator_ab,), self.generator_terms),
-            Player("discriminator", (self.discriminator_b,), lambda images: self.discriminator_loss("b", images)),
-        )
 
     def generator_terms(self, images: Images) -> Terms:
         """Equation 6 beside the adversarial loss."""
@@ -78,7 +64,7 @@ class DistanceGAN(GANMethod):
         self.scale_a.observe(before)
         self.scale_b.observe(target)
         distance = (self.scale_a.standardise(before) - self.scale_b.standardise(after)).abs().mean()
-        return {"adversarial_ab": self.generator_loss("b", images), "distance": distance}
+        return super().generator_terms(images) | {"distance": distance}
 
 
 def measure_distances(images: Tensor) -> Tensor:

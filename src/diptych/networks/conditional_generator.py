@@ -88,8 +88,7 @@ class ConditionalGenerator(StyleNetwork):
             ]
         )
         self.last = ConditionalConv(styles, width, out_channels, 9)
-        self.register_mean_code(styles)
-        self.mean_code.fill_(1 / styles)
+        self.register_mean_code(styles, 1 / styles)
         self.register_buffer("thumbnails", torch.zeros(styles, 3, _SIDE, _SIDE))
 
     def forward(self, x: Tensor, code: Tensor | None = None) -> Tensor:
@@ -116,6 +115,16 @@ class ConditionalGenerator(StyleNetwork):
         if bool((nearest.values > _UNLIKE).any()):
             raise UserError(f"this network has learnt {len(self.thumbnails)} styles, and the image is none of them")
         return self.encode_numbers(nearest.indices).to(style)
+
+    @property
+    def style_names(self) -> list[str]:
+        """The numbers of the styles, in the order of the images it was trained on, from 1."""
+        return [str(number + 1) for number in range(len(self.thumbnails))]
+
+    def encode_name(self, name: str) -> Tensor:
+        if name not in self.style_names:
+            raise UserError(f"this network has learnt styles 1 to {len(self.thumbnails)}, not {name!r}")
+        return self.encode_numbers(torch.tensor([int(name) - 1], device=self.thumbnails.device))
 
     def encode_numbers(self, styles: Tensor) -> Tensor:
         """Return the N×S×1×1 code of N styles by their numbers."""

@@ -25,9 +25,9 @@ class StyleNetwork(Network, registered=False):
     mean_code: Tensor
     """The code that is used where none is given: the mean of the styles it was trained on."""
 
-    def register_mean_code(self, size: int) -> None:
-        """Make room for the mean code."""
-        self.register_buffer("mean_code", torch.zeros(1, size, 1, 1))
+    def register_mean_code(self, size: int, value: float = 0.0) -> None:
+        """Make room for the mean code, of one value until styles have been seen."""
+        self.register_buffer("mean_code", torch.full((1, size, 1, 1), value))
 
     @torch.no_grad()
     def update_mean_code(self, codes: Tensor, first: bool) -> None:
@@ -41,9 +41,9 @@ class StyleNetwork(Network, registered=False):
         return getattr(cls, name) is not getattr(StyleNetwork, name)
 
     @classmethod
-    def takes_any(cls) -> bool:
-        """Whether a style can be asked for, rather than only drawn."""
-        return any(cls.takes(source) for source in get_args(StyleSource) if source != "seed")
+    def list_sources(cls) -> tuple[StyleSource, ...]:
+        """Return what a style can be asked for by, rather than drawn."""
+        return tuple(source for source in get_args(StyleSource) if source != "seed" and cls.takes(source))
 
     def encode_style(self, style: Tensor) -> Tensor:
         """Return the N×K×1×1 code of N×C×h×w style images in [-1, 1]."""
@@ -52,6 +52,11 @@ class StyleNetwork(Network, registered=False):
     def encode_number(self, number: float) -> Tensor:
         """Return the 1×K×1×1 code of a place on the network's scale."""
         raise self._refuse("number")
+
+    @property
+    def style_names(self) -> list[str]:
+        """The styles that the network knows by name; where there are some, it knows no others."""
+        return []
 
     def encode_name(self, name: str) -> Tensor:
         """Return the 1×K×1×1 code of a style that the network knows by name."""
