@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from test_train import ROOT, make_overrides
 
-from diptych.errors import FileError, UserError
+from diptych.errors import FileError
 
 TOYS = ROOT / "tests" / "toys"
 BUILD = "from diptych.networks import build; print(type(build('{}')).__module__)"

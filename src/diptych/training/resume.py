@@ -8,6 +8,7 @@ from typing import Any
 
 from diptych.errors import FileError, UserError
 from diptych.training.checkpoint_files import LAST, find_newest, verify_checkpoint
+from diptych.translators.bundle import CHECKPOINT_FORMAT
 
 FINISHED = "finished"
 """The file that a run folder has when everything is done, evaluation and export included."""
@@ -33,7 +34,10 @@ class Resumption:
         """Return what differs from the checkpoint's recipe; `UserError` names what makes this another run."""
         if self.path is None:
             return []
-        before, now = _list_values(self.content["diptych"]["recipe"]), _list_values(recipe)
+        header = self.content["diptych"]
+        older = header["format"] < CHECKPOINT_FORMAT  # whose switches may be gone, and mean nothing any more
+        known = {key: value for key, value in header["recipe"].items() if key in recipe or not older}
+        before, now = _list_values(known), _list_values(recipe)
         grave = [
             f"{key}: {before.get(key)} → {now.get(key)}"
             for key in sorted(before.keys() | now.keys())
