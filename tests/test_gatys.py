@@ -67,10 +67,14 @@ def test_weights_are_shares_and_a_mask_of_ones_is_none(kind: type[Perceptual], e
         return float(settings.loss(image, settings.loss.describe(content, styles))["style"])
 
     alone = style(StyleReference(one)), style(StyleReference(two))
-    assert style(StyleReference(one, 7), StyleReference(two, 3)) == pytest.approx(0.7 * alone[0] + 0.3 * alone[1], rel=1e-4)
+    assert style(StyleReference(one, 7), StyleReference(two, 3)) == pytest.approx(
+        0.7 * alone[0] + 0.3 * alone[1], rel=1e-4
+    )
     assert style(StyleReference(one, 2), StyleReference(one, 5)) == pytest.approx(alone[0], rel=1e-4)
     assert style(StyleReference(one, mask=ones)) == pytest.approx(alone[0], rel=1e-4)
-    assert style(StyleReference(one, mask=0.2 * ones), StyleReference(two, mask=ones)) == pytest.approx(sum(alone) / 2, rel=1e-4)
+    assert style(StyleReference(one, mask=0.2 * ones), StyleReference(two, mask=ones)) == pytest.approx(
+        sum(alone) / 2, rel=1e-4
+    )
 
 
 def test_a_masked_style_moves_its_places_only(encoder: Vgg) -> None:

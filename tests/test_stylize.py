@@ -10,12 +10,13 @@ from torch import Tensor
 
 from diptych.cli import main
 from diptych.errors import UserError
-from diptych.images import load_image, read_tensor, to_unit, write_image
-from diptych.inference import Controls, StyleFile, Stylizer
-from diptych.inference.controls import take_luminance, transfer_colours
-from diptych.inference.stylizing import CLASSIC_LAYERS, make_gatys
+from diptych.images import read_tensor, to_unit, write_image
+from diptych.inference import Controls, StyleRequest, Styles
+from diptych.inference.colours import take_luminance, transfer_colours
 from diptych.networks import AdaINGenerator, Vgg
-from diptych.translators import Translator
+from diptych.translators import NetworkTranslator, Style
+
+FORMAT1 = Path(__file__).parent / "data" / "format1"
 
 
 def paint(seed: int, *size: int) -> Tensor:
@@ -33,7 +34,7 @@ def pictures(tmp_path: Path) -> Path:
 def small_vgg(monkeypatch: pytest.MonkeyPatch) -> None:
     """VGG-16 is enough here, and drawn at random."""
     monkeypatch.setattr(
-        "diptych.inference.stylizing.load_encoder", lambda weights, **more: Vgg("vgg16", "random", **more)
+        "diptych.translators.recipes.load_encoder", lambda weights, **more: Vgg("vgg16", "random", **more)
     )
 
 
@@ -68,23 +69,19 @@ def test_transferred_colours_have_the_contents_mean_and_covariance() -> None:
     torch.testing.assert_close(transfer_colours(content, content), content, atol=1e-4, rtol=0)
 
 
-def test_style_files_carry_weights(tmp_path: Path) -> None:
-    assert StyleFile.parse("a.jpg") == StyleFile(Path("a.jpg"))
-    assert StyleFile.parse("a.jpg:0.3") == StyleFile(Path("a.jpg"), 0.3)
-    assert StyleFile.parse("C:a.jpg") == StyleFile(Path("C:a.jpg"))
+def test_styles_are_read_as_the_translator_takes_them(tmp_path: Path) -> None:
+    assert StyleRequest.parse("a.jpg") == StyleRequest(Path("a.jpg"))
+    assert StyleRequest.parse("a.jpg:0.3") == StyleRequest(Path("a.jpg"), 0.3)
+    assert StyleRequest.parse("C:a.jpg") == StyleRequest(Path("C:a.jpg"))
     (tmp_path / "odd:2").touch()
-    assert StyleFile.parse(f"{tmp_path}/odd:2") == StyleFile(tmp_path / "odd:2")
-
-
-def test_the_classic_recipe_is_the_one_of_the_tutorials(small_vgg: None) -> None:
-    gatys = make_gatys("classic", "random")
-    look = gatys.look
-    assert gatys.weights == {"content": 0.025, "style": 1.0, "total_variation": 1e-4}
-    assert (look.content.layers, look.style.layers) == ({"conv5_2": 1.0}, CLASSIC_LAYERS)
-    assert sum(CLASSIC_LAYERS.values()) == pytest.approx(1)
-    assert (look.content.scale, look.style.scale, look.total_variation.exponent) == ("gatys", "gatys", 2.5)
-    assert look.content.encoder.preprocessing == "caffe"
-    assert make_gatys("plain", "random", "conv3_1").look.content.layers == {"conv3_1": 1.0}
+    assert StyleRequest.parse(f"{tmp_path}/odd:2") == StyleRequest(tmp_path / "odd:2")
+    assert StyleRequest.parse("0.5", ("image", "number")) == StyleRequest(0.5)
+    assert StyleRequest.parse("0.5:2", ("number",)) == StyleRequest(0.5, 2.0)
+    assert StyleRequest.parse("monet:2", ("name",)) == StyleRequest("monet", 2.0)
+    (tmp_path / "7").touch()
+    assert StyleRequest.parse(f"{tmp_path}/7", ("image", "number", "name")) == StyleRequest(tmp_path / "7")
+    with pytest.raises(UserError, match="--style monet: this translator takes a style by number"):
+        StyleRequest.parse("monet", ("number",))
 
 
 def test_a_picture_is_stylized_with_everything_turned(pictures: Path, small_vgg: None) -> None:
@@ -92,7 +89,7 @@ def test_a_picture_is_stylized_with_everything_turned(pictures: Path, small_vgg:
     Image.new("L", (9, 9), "white").save(pictures / "white.png")
     words = ["stylize", str(pictures / "content.png"), "--out", str(pictures / "out"), "--steps", "3", "--every", "2"]
     words += ["--style", f"{pictures}/one.png:0.7", "--style", f"{pictures}/two.png:0.3", "--levels", "2"]
-    words += ["--mask", str(pictures / "mask.png"), "--mask", str(pictures / "white.png"), "--device", "cpu"]
+    words += ["--style-mask", str(pictures / "mask.png"), "--style-mask", str(pictures / "white.png")]
     words += ["--keep-colours", "transfer", "--strength", "0.8", "--weight", "style=100", "--recompute"]
     assert main(words) == 0
     assert Image.open(pictures / "out" / "content.png").size == (40, 36)
@@ -127,12 +124,18 @@ def test_a_grid_shows_every_style_at_every_strength(pictures: Path, small_vgg: N
         (["--style", "nope.png"], "nope.png"),
         (["--weight", "style=much"], "--weight style=much: say TERM=NUMBER"),
         (["--weight", "colour=1"], "weights of colour: there must be those of content, style, total_variation"),
-        (["--mask", "a.png", "--mask", "b.png"], "--mask is given 2 times and --style 1 times"),
+        (["--style-mask", "a.png", "--style-mask", "b.png"], "--style-mask is given 2 times and --style 1 times"),
         (["--optimizer", "sgd"], "optimizer = sgd must be one of lbfgs, adam, scipy"),
         (["--recipe", "secret"], "--recipe secret: must be one of plain, classic"),
         (["--style-scale", "0"], "--style-scale 0: must be above 0"),
         (["--content-layer", "conv9_9"], "Vgg has no layer 'conv9_9'"),
         (["--grid", "a,b"], "--grid a,b: say strengths with commas"),
+        (["--grid", "0,1", "--strength", "0.5"], "a grid shows several results: leave every and strength out"),
+        (["--colours", "sepia"], "colours = sepia must be one of result, luminance, transfer"),
+        (["--engine", "onnx"], "--engine onnx is for networks: optimisation runs by torch in fp32"),
+        (["--precision", "bf16"], "--precision bf16 is for networks"),
+        (["--translator", str(FORMAT1 / "adain.safetensors"), "--optimizer", "adam"], "--optimizer is of optimisation"),
+        (["--translator", str(FORMAT1 / "adain.safetensors"), "--seed", "1"], "takes no seed; it takes style by image"),
         (["--strength", "2"], "strength = 2 must lie between 0 and 1"),
     ],
 )
@@ -140,7 +143,7 @@ def test_mistakes_are_one_line(
     words: list[str], message: str, pictures: Path, small_vgg: None, capfd: pytest.CaptureFixture[str]
 ) -> None:
     styles = words if "--style" in words else ["--style", str(pictures / "one.png"), *words]
-    code = main(["stylize", str(pictures / "content.png"), "--out", str(pictures / "out"), "--steps", "1", *styles])
+    code = main(["stylize", str(pictures / "content.png"), "--out", str(pictures / "out"), *styles])
     errors = [line for line in capfd.readouterr().err.splitlines() if line.startswith("error")]
     assert code in (2, 4)
     assert len(errors) == 1
@@ -169,28 +172,134 @@ def test_the_encoder_that_comes_along_paints(pictures: Path, capfd: pytest.Captu
     assert "--encoder own: the classic recipe is made for VGG-19; --recipe plain takes any" in capfd.readouterr().err
 
 
-def test_a_network_looks_at_a_style_once_for_pictures_of_a_size(
+def test_a_file_that_cannot_be_used_is_named_and_the_others_stylized(
+    pictures: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Unreadable, or too small for the encoder; a grid and images on the way too."""
+    (pictures / "in").mkdir()
+    for name in ("b", "d"):
+        write_image(paint(3, 40, 44)[0], pictures / "in" / f"{name}.png")
+    (pictures / "in" / "a.png").write_bytes(b"nothing")
+    write_image(paint(3, 20, 44)[0], pictures / "in" / "c.png")
+    words = ["stylize", str(pictures / "in"), "--style", str(pictures / "one.png"), "--encoder", "own", "--steps", "2"]
+    for out, more, names in (
+        ("plain", ["--every", "1"], ["b-steps/00001.png", "b-steps/00002.png", "b.png", "d-steps/00001.png"]),
+        ("grid", ["--grid", "0,1"], ["b-grid.png", "d-grid.png"]),
+    ):
+        assert main([*words, "--out", str(pictures / out), *more]) == 4
+        printed = capfd.readouterr()
+        errors = [line for line in printed.err.splitlines() if line.startswith("error")]
+        assert len(errors) == 2
+        assert any("a.png: not a readable image" in line for line in errors)
+        assert any(
+            "c.png: the content is 20×44; an encoder's poolings need 32 pixels a side" in line for line in errors
+        )
+        assert "2 of 4 images translated" in printed.out
+        found = sorted(path.relative_to(pictures / out).as_posix() for path in (pictures / out).rglob("*.png"))
+        assert found[: len(names)] == names
+    kept, last = (read_tensor(pictures / "plain" / name) for name in ("b-steps/00002.png", "b.png"))
+    assert torch.equal(kept, last)
+    assert not torch.equal(read_tensor(pictures / "plain" / "b-steps" / "00001.png"), last)
+
+
+@pytest.mark.parametrize("name", ["adain", "wct", "fusion"])
+def test_batches_in_a_style_are_the_same_as_one_by_one(name: str, pictures: Path) -> None:
+    for seed in range(3):
+        write_image(paint(seed + 5, 40, 44)[0], pictures / "in" / f"{seed}.png")
+    Image.linear_gradient("L").save(pictures / "mask.png")
+    words = ["stylize", str(pictures / "in"), "--style", f"{pictures}/one.png:2", "--style", f"{pictures}/two.png"]
+    words += ["--style-mask", str(pictures / "mask.png"), "--style-mask", str(pictures / "one.png")]
+    words += ["--strength", "0.8", "--translator", str(FORMAT1 / f"{name}.safetensors"), "--device", "cpu"]
+    for size in (1, 2):
+        assert main([*words, "--batch-size", str(size), "--out", str(pictures / f"by{size}")]) == 0
+    for seed in range(3):
+        one, two = (read_tensor(pictures / f"by{size}" / f"{seed}.png") for size in (1, 2))
+        torch.testing.assert_close(one, two, atol=1.01 / 127.5, rtol=0)  # a grey level
+    assert main([*words, "--colours", "transfer", "--out", str(pictures / "own")]) == 0  # each its own style
+    assert not torch.equal(read_tensor(pictures / "own" / "1.png"), read_tensor(pictures / "by1" / "1.png"))
+
+
+def test_translate_takes_a_style_and_means_the_same_by_each_option(pictures: Path) -> None:
+    """`--mask` says where the result replaces the content, `--style-mask` where a style goes, in both commands."""
+    Image.new("L", (9, 9), "black").save(pictures / "black.png")
+    words = [str(pictures / "content.png"), "--style", str(pictures / "one.png"), "--device", "cpu"]
+    words += ["--translator", str(FORMAT1 / "adain.safetensors")]
+    for command in ("translate", "stylize"):
+        assert main([command, *words, "--out", str(pictures / command)]) == 0
+        assert main([command, *words, "--mask", str(pictures / "black.png"), "--out", str(pictures / "none")]) == 0
+        assert torch.equal(read_tensor(pictures / "none" / "content.png"), read_tensor(pictures / "content.png"))
+    one, other = (read_tensor(pictures / command / "content.png") for command in ("translate", "stylize"))
+    assert torch.equal(one, other)
+    assert not torch.equal(one, read_tensor(pictures / "content.png"))
+
+
+def test_styles_and_their_masks_are_not_overwritten(pictures: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    write_image(paint(7, 40, 44)[0], pictures / "in" / "one.png")
+    words = ["stylize", str(pictures / "in"), "--encoder", "own", "--steps", "1", "--out", str(pictures)]
+    before = (pictures / "one.png").read_bytes()
+    for more in (
+        ["--style", str(pictures / "one.png")],
+        ["--style", str(pictures / "two.png"), "--style-mask", str(pictures / "one.png")],
+    ):
+        assert main([*words, *more]) == 2
+        assert "one.png is read and would be overwritten" in capfd.readouterr().err
+    assert (pictures / "one.png").read_bytes() == before
+
+
+def test_a_network_looks_at_a_style_once_for_contents_of_a_size(
     pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch.manual_seed(0)
     network = AdaINGenerator(encoder="small").eval().requires_grad_(False)
     seen: list[torch.Size] = []
 
-    def describe(style: Tensor) -> Tensor:
+    def encode(style: Tensor) -> Tensor:
         seen.append(style.shape)
         return AdaINGenerator.encode_style(network, style)
 
-    monkeypatch.setattr(network, "encode_style", describe)
-    content, other = (load_image(pictures / f"{name}.png") for name in ("content", "two"))
-    files = [StyleFile(pictures / "one.png")]
-    paint = Stylizer(Translator(network), Controls())
-    first = paint(content, files)
-    assert not torch.equal(paint(other, files), first)
-    assert torch.equal(paint(content, files), first)
-    assert len(seen) == 1
-    paint(content.scale_shorter_side(18), files)
+    monkeypatch.setattr(network, "encode_style", encode)
+    content, other = (read_tensor(pictures / f"{name}.png")[None] for name in ("content", "two"))
+    translator, requests = NetworkTranslator(network), [StyleRequest(pictures / "one.png")]
+    styles = Styles(translator, requests)
+    first = translator(content, styles.prepare(content))
+    assert not torch.equal(translator(other, styles.prepare(other)), first)
+    assert torch.equal(translator(content, styles.prepare(content)), first)
+    assert seen == [(1, 3, 36, 40)]
+    styles.prepare(content[..., :18, :20])
     assert seen == [(1, 3, 36, 40), (1, 3, 18, 20)]
-    changing = Stylizer(Translator(network), Controls(colours="transfer"))
-    changing(content, files)
-    changing(other, files)
+    changing = Styles(translator, requests, transfer=True)
+    assert changing.differs_by_content
+    for image in (content, other):
+        translator(image, changing.prepare(image))
     assert len(seen) == 4  # recoloured for each
+
+
+def test_a_grid_shows_what_the_strengths_give(pictures: Path) -> None:
+    """Of a network that controls strength itself, not images mixed."""
+    words = [str(pictures / "content.png"), "--style", str(pictures / "one.png"), "--device", "cpu"]
+    words += ["--translator", str(FORMAT1 / "adain.safetensors"), "--out", str(pictures / "out")]
+    assert main(["stylize", *words, "--grid", "0.5,1"]) == 0
+    grid = read_tensor(pictures / "out" / "content-grid.png")
+    for column, strength in ((1, "0.5"), (2, "1")):
+        assert main(["stylize", *words, "--strength", strength]) == 0
+        cell = grid[:, 18:, 2 + 42 * column :][:, :36, :40]
+        torch.testing.assert_close(cell, read_tensor(pictures / "out" / "content.png"), atol=1.01 / 127.5, rtol=0)
+
+
+def test_controls_hand_strength_to_those_who_control_it() -> None:
+    """Mixed codes where the translator mixes them, mixed images where it cannot."""
+    content, style = paint(0), paint(1)
+    torch.manual_seed(0)
+    network = AdaINGenerator(encoder="small", deepest=2).eval().requires_grad_(False)
+    translator, controls, steps = NetworkTranslator(network), Controls(0.5), []
+    half = controls.translate(translator, content, Style(style), watch=steps.append)
+    *_, inside = translator.iterate(content, style, strength=0.5)
+    assert torch.equal(half, inside.image)
+    assert [progress.step for progress in steps] == [1]
+    translator.controls_strength = False
+    outside = controls.translate(translator, content, Style(style))
+    torch.testing.assert_close(outside, (content + translator(content, style)) / 2)
+    assert not torch.allclose(half, outside, atol=1e-3)
+    results = controls.translate_at((0, 1), translator, content, style)
+    assert torch.equal(results[0], content)
+    assert torch.equal(results[1], translator(content, style))

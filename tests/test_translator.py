@@ -130,7 +130,7 @@ def spoil(path: Path, kind: str, translator: NetworkTranslator) -> None:
         case "damaged header":
             write_bundle(path, '{"format": 1')
         case "newer":
-            write_bundle(path, header | {"format": 2}, tensors)
+            write_bundle(path, header | {"format": 3}, tensors)
         case "unknown network":
             write_bundle(path, header | {"network": "os.system"}, tensors)
         case "too wide":
@@ -171,7 +171,7 @@ def spoil(path: Path, kind: str, translator: NetworkTranslator) -> None:
         ("x.safetensors", "truncated", "not a whole safetensors file"),
         ("x.safetensors", "no header", "header says nothing of a network"),
         ("x.safetensors", "damaged header", "header is damaged"),
-        ("x.safetensors", "newer", "bundle format 2, this version reads 1: upgrade"),
+        ("x.safetensors", "newer", "bundle format 3, this version reads up to 2: upgrade"),
         ("x.safetensors", "unknown network", "unknown network 'os.system'"),
         ("x.safetensors", "too wide", "between 1 and 1024"),
         ("x.safetensors", "missing tensor", "lacks tensor 'model.1.weight'"),
