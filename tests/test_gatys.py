@@ -40,7 +40,7 @@ def test_the_objective_is_the_sum_of_the_losses(encoder: Vgg) -> None:
     torch.testing.assert_close(terms["content"], settings.loss.content(image, content))
     torch.testing.assert_close(terms["style"], settings.loss.style(image, style))
     torch.testing.assert_close(terms["total_variation"], TotalVariation()(image))
-    total = settings._weigh(content, [StyleReference(style)])(image)
+    total = settings.weigh(content, [StyleReference(style)])(image)
     torch.testing.assert_close(total, sum(WEIGHTS[name] * term for name, term in terms.items()))
 
 
@@ -49,7 +49,7 @@ def test_gradients_are_those_of_the_objective(encoder: Vgg) -> None:
     mask = torch.linspace(0, 1, 32).expand(1, 1, 32, 32).double()
     content, style, image = (paint(seed, 32, 32).double() for seed in range(3))
     settings, styles = make(encoder), [StyleReference(style), StyleReference(content.flip(-1), 0.5, mask)]
-    objective = settings._weigh(content, styles)
+    objective = settings.weigh(content, styles)
     _, gradient = pixels.evaluate(objective, image)
     for place in ((0, 0, 5, 7), (0, 1, 0, 0), (0, 2, 31, 16)):
         step = torch.zeros_like(image)
@@ -97,7 +97,7 @@ def test_every_optimizer_lowers_the_loss(optimizer: str, steps: int, encoder: Vg
     settings = GatysTranslator(make(encoder).loss, weights, optimizer=optimizer, steps=steps, start="noise")
     content = nn.functional.avg_pool2d(paint(0, 34, 42), 3, 1)
     progress = list(settings.iterate(content, [Style(content)]))
-    objective = settings._weigh(content, [StyleReference(content)])
+    objective = settings.weigh(content, [StyleReference(content)])
     start = settings._begin(content, [StyleReference(content)], 0)
     before, after = (float(objective(image)) for image in (start, progress[-1].image))
     assert after < 0.05 * before
@@ -117,7 +117,7 @@ def test_scipy_follows_the_schedule_of_rounds(encoder: Vgg) -> None:
 
     settings = make(encoder, optimizer="scipy", steps=2)
     content, style = paint(0).double(), paint(1).double()
-    objective = settings._weigh(content, [StyleReference(style)])
+    objective = settings.weigh(content, [StyleReference(style)])
 
     def call(flat: np.ndarray) -> tuple[float, np.ndarray]:
         image = torch.tensor(flat / 127.5).view(content.shape).requires_grad_()

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import make_cyclegan
+from conftest import make_cyclegan, make_trainer
 from safetensors.torch import save_file
 
 import diptych
 from diptych.errors import FileError
 from diptych.networks import build, initialise
+from diptych.training.checkpoint import RunState
 from diptych.translators import NetworkTranslator, load_translator
 from diptych.translators.foreign.cyclegan import recognise
 
@@ -58,7 +59,7 @@ def test_direction_of_a_bundle_is_fixed(translator: NetworkTranslator, tmp_path:
 def test_checkpoint_holds_both_directions(tmp_path: Path) -> None:
     method = make_cyclegan()
     checkpoint = {"state_dict": method.state_dict()}
-    method.on_save_checkpoint(checkpoint)
+    RunState().on_save_checkpoint(make_trainer(), method, checkpoint)
     torch.save(checkpoint, tmp_path / "last.ckpt")
     images = torch.rand(1, 3, 16, 16)
     for direction, network in method.translators.items():
