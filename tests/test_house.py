@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "src" / "diptych"
 LADDER = [
-    "errors", "images", "networks", "losses", "data", "metrics",
+    "errors", "plugins", "images", "networks", "losses", "data", "metrics",
     "translator", "methods", "callbacks", "inference", "cli",
 ]  # fmt: skip
 SOURCES = sorted(PACKAGE.rglob("*.py"))

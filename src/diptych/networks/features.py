@@ -36,7 +36,8 @@ def count_feature_channels(network: Network, layers: Sequence[int]) -> list[int]
         raise UserError(
             f"method.layers = [{numbers}] must be numbers from 0 to {network.depth - 1} of {type(network).__name__}"
         )
-    in_channels = int(network.arguments["in_channels"])
+    in_channels = network.arguments["in_channels"]
+    assert isinstance(in_channels, int)
     weight = next(network.parameters())
     with torch.no_grad():
         image = torch.zeros(1, in_channels, 16, 16, dtype=weight.dtype, device=weight.device)

@@ -2,29 +2,21 @@
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_type_hints
 
 from torch import nn
 
 from diptych.errors import UserError
-
-Plain = bool | int | float | str
-
-
-@dataclass(frozen=True)
-class Range:
-    """The smallest and the largest value that an argument may take."""
-
-    low: float
-    high: float
-
+from diptych.networks.arguments import Plain, Range, copy_lists, find_problem
+from diptych.plugins import load_plugins
 
 Channels = Annotated[int, Range(1, 64)]
 Width = Annotated[int, Range(1, 1024)]
 Depth = Annotated[int, Range(1, 64)]
 Norm = Literal["instance", "batch", "none"]
+PRETRAINED = ("pretrained", "pretrained_strict")
+"""Keys beside a network's arguments in a recipe: which weights a method lets it start from."""
 
 _NETWORKS: dict[str, type["Network"]] = {}
 
@@ -51,7 +43,7 @@ class Network(nn.Module):
         network = super().__new__(cls)
         bound = inspect.signature(cls).bind(*positional, **named)
         bound.apply_defaults()
-        network.__dict__["arguments"] = dict(bound.arguments)
+        network.__dict__["arguments"] = {name: copy_lists(value) for name, value in bound.arguments.items()}
         return network
 
     def describe(self) -> dict[str, Any]:
@@ -66,6 +58,8 @@ def names() -> list[str]:
 
 def build(network: str, **arguments: Any) -> Network:
     """Build a registered network; `UserError` says which name, argument, type or bound is wrong."""
+    if network not in names():
+        load_plugins("diptych.networks")  # whose classes register themselves
     cls = _NETWORKS.get(network) if isinstance(network, str) else None
     if cls is None:
         raise UserError(f"unknown network {network!r}{_suggest(str(network), names())}; known: {', '.join(names())}")
@@ -76,7 +70,7 @@ def build_for(settings: Mapping[str, Any], **channels: int) -> Network:
     """Build the network that a recipe describes for the channels that its data have."""
     if stated := sorted(settings.keys() & channels.keys()):
         raise UserError(f"{settings.get('network')}.{stated[0]} follows from data.channels_a and data.channels_b")
-    arguments: dict[str, Any] = {**settings, **channels}
+    arguments = {name: value for name, value in settings.items() if name not in PRETRAINED} | channels
     return build(**arguments)
 
 
@@ -87,26 +81,9 @@ def validate(cls: type[Network], arguments: Mapping[str, Any]) -> dict[str, Plai
     for name, value in arguments.items():
         if name not in hints:
             raise UserError(f"{cls.__name__} takes no argument {name!r}{_suggest(name, list(hints))}")
-        problem = _find_problem(value, hints[name])
-        if problem:
-            raise UserError(f"{cls.__name__}.{name} = {value!r}: {problem}")
+        if problem := find_problem(f"{cls.__name__}.{name}", value, hints[name]):
+            raise UserError(problem)
     return dict(arguments)
-
-
-def _find_problem(value: Any, hint: Any) -> str | None:
-    """Say what is wrong with a value for an annotation, or None when it fits."""
-    if get_origin(hint) is Literal:
-        choices = get_args(hint)
-        return None if value in choices else f"must be one of {', '.join(map(str, choices))}"
-    kind, *bounds = get_args(hint) if get_origin(hint) is Annotated else (hint,)
-    if kind is float and type(value) is int:
-        value = float(value)
-    if type(value) is not kind:  # bool is an int to isinstance, not to a reader
-        return f"must be of type {kind.__name__}"
-    for bound in bounds:
-        if not bound.low <= value <= bound.high:
-            return f"must lie between {bound.low} and {bound.high}"
-    return None
 
 
 def _suggest(word: str, known: list[str]) -> str:

@@ -53,6 +53,11 @@ class StyleNetwork(Network, registered=False):
         """Return the 1×K×1×1 code of a place on the network's scale."""
         raise self._refuse("number")
 
+    @property
+    def style_names(self) -> list[str]:
+        """The styles that the network knows by name; where there are some, it knows no others."""
+        return []
+
     def encode_name(self, name: str) -> Tensor:
         """Return the 1×K×1×1 code of a style that the network knows by name."""
         raise self._refuse("name")

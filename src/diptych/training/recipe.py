@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Iterator
-from pydoc import locate
+from pydoc import ErrorDuringImport, locate
 
 from diptych.errors import UserError
+from diptych.plugins import list_packages
 
 ALLOWED = ("diptych", "torch.optim", "torch.nn", "torchvision.transforms", "kornia", "pytorch_lightning")
-"""Packages whose classes a recipe may name."""
+"""Packages whose classes a recipe may name, beside those that offer something by entry points."""
 
 _PATHS = {f"data.{key}" for key in ("root", "path_a", "path_b", "test_path_a", "test_path_b", "cache_dir", "download")}
 _PATHS |= {"run_dir", "resume"}
@@ -15,14 +16,19 @@ _PATHS |= {"run_dir", "resume"}
 
 def refuse_foreign_targets(recipe: object) -> None:
     """Raise `UserError` unless every `_target_` is a class of these packages, under whatever alias."""
+    allowed = dict.fromkeys((*ALLOWED, *list_packages()))
+    within = tuple(f"{package}." for package in allowed)
     for target in _find_targets(recipe):
-        named = _is_within(target) and locate(target)
-        if not (isinstance(named, type) and _is_within(f"{named.__module__}.")):
-            raise UserError(f"_target_: {target} is not allowed in a recipe; a class of {', '.join(ALLOWED)} is")
+        named = target.startswith(within) and _import(target)
+        if not (isinstance(named, type) and f"{named.__module__}.".startswith(within)):
+            raise UserError(f"_target_: {target} is not allowed in a recipe; a class of {', '.join(allowed)} is")
 
 
-def _is_within(path: str) -> bool:
-    return path.startswith(tuple(f"{package}." for package in ALLOWED))
+def _import(target: str) -> object:
+    try:
+        return locate(target)
+    except ErrorDuringImport as error:
+        raise UserError(f"_target_: {target} cannot be imported ({error.value!r})") from None
 
 
 def _find_targets(node: object) -> Iterator[str]:

@@ -33,7 +33,7 @@ class Resumption:
         """Return what differs from the checkpoint's recipe; `UserError` names what makes this another run."""
         if self.path is None:
             return []
-        before, now = dict(_flatten(self.content["diptych"]["recipe"])), dict(_flatten(recipe))
+        before, now = _list_values(self.content["diptych"]["recipe"]), _list_values(recipe)
         grave = [
             f"{key}: {before.get(key)} → {now.get(key)}"
             for key in sorted(before.keys() | now.keys())
@@ -76,6 +76,14 @@ def choose_checkpoint(run_dir: Path, resume: str | None) -> Resumption:
 def _is_same(one: Any, other: Any) -> bool:
     """Whether two values of a key mean the same; one that is not there is nothing."""
     return one == other or (one in _NOTHING and other in _NOTHING and None in (one, other))
+
+
+def _list_values(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Return every value by its dotted key; a path in the run folder is the same wherever that lies."""
+    folder = str(recipe.get("run_dir"))
+    return {
+        key: value.replace(folder, "RUN_DIR") if isinstance(value, str) else value for key, value in _flatten(recipe)
+    }
 
 
 def _flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -3,6 +3,7 @@
 import logging
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +18,21 @@ from diptych.training.checkpoint_files import clear_leftovers
 from diptych.training.lock import lock_run
 from diptych.training.machine import choose_layout, require_compiler, start_loggers
 from diptych.training.memory import MemoryOptions, explained_exhaustion, list_networks
+from diptych.training.recipe import refuse_foreign_targets
 from diptych.training.resume import choose_checkpoint
 
 Make = Callable[..., Any]
 """Builds what a part of the recipe describes, with further arguments by name."""
 
 
-def train(recipe: dict[str, Any], text: str, make: Make) -> None:
+def train(recipe: dict[str, Any], text: str, instantiate: Make) -> None:
     """Build the parts, the data first so that missing images are noticed at once, and train.
 
-    `recipe` is the composed configuration as plain data, and `text` the same to be kept in the run folder.
+    `recipe` is the composed configuration as plain data, `text` the same to be kept in the run folder; `instantiate`
+    builds what names a `_target_`.
     """
+    refuse_foreign_targets(recipe)
+    make = partial(_make, recipe, instantiate)
     _prepare_process(recipe["seed"])
     run_dir = Path(recipe["run_dir"])
     data = make("data")
@@ -51,6 +56,10 @@ def train(recipe: dict[str, Any], text: str, make: Make) -> None:
             trainer.loggers = start_loggers(trainer.loggers, recipe)
         with explained_exhaustion(method, data.batch_size):
             trainer.fit(method, data, ckpt_path=resumption.path, weights_only=True)
+
+
+def _make(recipe: dict[str, Any], instantiate: Make, part: str, **settings: Any) -> Any:
+    return instantiate(recipe[part], **settings, _convert_="all")
 
 
 def _prepare_process(seed: int) -> None:

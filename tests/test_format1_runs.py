@@ -1,0 +1,49 @@
+"""Runs of the first format: today's code goes on with their checkpoints to where the old code got."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from test_train import read_rows, run
+
+from diptych import load_translator
+
+FORMAT1 = Path(__file__).parent / "data" / "format1"
+EXPECTED = load_file(FORMAT1 / "expected.safetensors")
+REACHED = 5  # batches in the checkpoints, of ten
+TRANSLATORS = {"cyclegan": ("ab", "ba"), "adain": ("ab",)}
+
+
+@pytest.mark.parametrize("name", TRANSLATORS)
+def test_old_checkpoints_are_read(name: str) -> None:
+    result = load_translator(FORMAT1 / name / "previous.ckpt")(EXPECTED["content"])
+    torch.testing.assert_close(result, EXPECTED[f"{name}.checkpoint"].clamp(-1, 1), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", TRANSLATORS)
+def test_old_runs_are_gone_on_with(
+    name: str, tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """No key of the recipe counts as changed, and the rest of the run is what it was."""
+    (tmp_path / "checkpoints").mkdir()
+    shutil.copy(FORMAT1 / name / "previous.ckpt", tmp_path / "checkpoints" / "last.ckpt")
+    shutil.copy(FORMAT1 / name / "metrics.csv", tmp_path)
+    settings = ["experiment=custom", f"method={name}", f"data.root={tiny_data}", f"run_dir={tmp_path}", "trainer=cpu"]
+    settings += ["data.load_size=18", "data.crop_size=16", "data.workers=0", "trainer.log_every_n_steps=1"]
+    settings += ["method.schedule.epochs=1", "method.schedule.decay_epochs=1", "callbacks.finish.evaluation=false"]
+    settings += ["callbacks.checkpoint.every=0", "callbacks.alarms.every=3"]
+    old = read_rows(FORMAT1 / name)
+    run(monkeypatch, *settings, *json.loads((FORMAT1 / name / "overrides.json").read_text()), "resume=auto")
+    assert "changed since the checkpoint" not in capfd.readouterr().out
+    new = read_rows(tmp_path)
+    assert [row["iteration"] for row in new] == [row["iteration"] for row in old]
+    assert new[:REACHED] == old[:REACHED]
+    for before, now in zip(old[REACHED:], new[REACHED:], strict=True):
+        values = {key: float(value) for key, value in now.items()}
+        assert values == pytest.approx({key: float(value) for key, value in before.items()}, rel=1e-3)
+    for direction in TRANSLATORS[name]:
+        result = load_translator(tmp_path / "translators" / f"{direction}.safetensors")(EXPECTED["content"])
+        torch.testing.assert_close(result, EXPECTED[f"{name}.{direction}"].clamp(-1, 1), atol=2e-3, rtol=0)
