@@ -51,7 +51,9 @@ def test_a_code_may_differ_from_place_to_place(network: AdaINGenerator) -> None:
     mixed = exchange_statistics(features, halves)
     torch.testing.assert_close(mixed[..., :4], exchange_statistics(features, one)[..., :4])
     torch.testing.assert_close(mixed[..., 4:], exchange_statistics(features, two)[..., 4:])
-    torch.testing.assert_close(exchange_statistics(features, one.expand(-1, -1, 9, 9)), exchange_statistics(features, one))
+    torch.testing.assert_close(
+        exchange_statistics(features, one.expand(-1, -1, 9, 9)), exchange_statistics(features, one)
+    )
 
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 50), (33, 16)])
@@ -73,7 +75,10 @@ def test_statistics_are_exchanged_as_deep_as_is_asked(deepest: int) -> None:
     network = method.generator_ab
     assert network.encoder.names[-1] == f"relu{deepest}_1"
     assert list(method.style.layers) == [f"relu{level}_1" for level in range(1, deepest + 1)]
-    assert (network.stride, network.mean_code.shape[1]) == (2 ** (deepest - 1), 2 * (64, 128, 256, 512, 512)[deepest - 1])
+    assert (network.stride, network.mean_code.shape[1]) == (
+        2 ** (deepest - 1),
+        2 * (64, 128, 256, 512, 512)[deepest - 1],
+    )
     assert network(paint(0, 37, 19)).shape == (1, 3, 37, 19)
     assert network.arguments["deepest"] == deepest  # a bundle's header says so
     with pytest.raises(UserError, match="deepest = 6: must lie between 1 and 5"):

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+import diptych
 from diptych.cli import main
 from diptych.images import read_tensor
 from diptych.inference.evaluation import find_evaluation_data
@@ -20,6 +21,7 @@ from diptych.translators import NetworkTranslator, load_translator
 ROOT = Path(__file__).parent.parent
 DATA = ROOT / "data" / "flat2fluent"
 PARITY = ROOT / "tests" / "data" / "parity" / "networks"
+FORMAT1 = ROOT / "tests" / "data" / "format1"
 
 
 @pytest.fixture
@@ -117,6 +119,10 @@ def test_unreadable_images_are_named_and_the_others_translated(
         (["INPUT", "--translator", "BUNDLE", "--device", "cuda:7"], 6, "--device cuda:7: not available"),
         (["INPUT", "--translator", "BUNDLE", "--out", "INPUT"], 2, "would be overwritten"),
         (["INPUT/x.png", "INPUT", "--translator", "BUNDLE"], 0, ""),
+        (["INPUT", "--translator", "BUNDLE", "--seed", "1"], 2, "this translator takes no seed; it takes nothing"),
+        (["INPUT", "--translator", "BUNDLE", "--steps", "9"], 2, "this translator takes no steps; it takes nothing"),
+        (["INPUT", "--translator", "BUNDLE", "--every", "9"], 2, "this translator takes no steps; it takes nothing"),
+        (["INPUT", "--translator", "BUNDLE", "--style", "0.5"], 2, "this translator takes no style; it takes nothing"),
         (["INPUT/x.png", "TWIN/x.png", "--translator", "BUNDLE"], 2, "would be written from both"),
     ],
     ids=lambda value: str(value)[:50],
@@ -156,6 +162,9 @@ def test_describe_says_what_a_file_is(bundle: Path, capsys: pytest.CaptureFixtur
     assert "flat → fluent" in text
     assert "ResnetGenerator" in text
     assert "width: 4" in text
+    assert "kind: feed-forward; beside the image it takes nothing" in text
+    assert main(["describe", str(FORMAT1 / "adain.safetensors")]) == 0
+    assert "kind: styled; beside the image it takes style by image" in capsys.readouterr().out
     assert main(["describe", str(PARITY / "unet_128_instance.pth")]) == 0
     assert "UnetGenerator of the original code: depth 7, width 4, instance norm" in capsys.readouterr().out
     assert main(["describe", str(PARITY / "patchgan_n3_instance.pth")]) == 5
@@ -201,3 +210,10 @@ def test_help_is_quick_and_light() -> None:
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert result.returncode == 0
     assert "translate" in result.stdout
+
+
+def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as leaving:
+        main(["--version"])
+    assert leaving.value.code == 0
+    assert capsys.readouterr().out == f"diptych {diptych.__version__}\n"

@@ -52,13 +52,13 @@ def test_a_generators_layers_serve_as_features(tmp_path: Path) -> None:
     NetworkTranslator(network).save(tmp_path / "ab.safetensors")
     encoder = load_encoder(str(tmp_path / "ab.safetensors"))
     assert isinstance(encoder, NetworkEncoder)
-    wanted = encoder.style_layers
-    found = encoder(paint(0), wanted)
-    plain = network.features(paint(0), [int(name.removeprefix("layer")) for name in wanted])
+    layers = encoder.style_layers
+    found = encoder(paint(0), layers)
+    plain = network.features(paint(0), [int(name.removeprefix("layer")) for name in layers])
     for (name, feature), other in zip(found.items(), plain, strict=True):
         torch.testing.assert_close(feature * encoder.magnitudes[encoder.find(name)], other)
-    halved = encoder(paint(0), wanted, lambda name, feature: feature / 2)
-    torch.testing.assert_close(halved[wanted[1]], found[wanted[1]] / 2)
+    halved = encoder(paint(0), layers, lambda name, feature: feature / 2)
+    torch.testing.assert_close(halved[layers[1]], found[layers[1]] / 2)
     image = paint(1).requires_grad_()
     loss = Content(None, encoder)(image, paint(0)) + GramStyle(None, encoder)(image, paint(2))
     loss.backward()
@@ -73,14 +73,14 @@ def test_an_encoder_goes_where_images_are_and_sees_the_same_in_their_layout() ->
     encoder, image = Vgg("vgg16", "random"), paint(0).repeat(1, 1, 2, 3)
     names = ("relu1_1", "relu4_2")
     before = encoder(image, names)
-    encoder.suit(image)
+    encoder.move_to(image)
     for name, features in encoder(image, names).items():  # wide and large enough for the quicker convolution
         torch.testing.assert_close(features, before[name], rtol=1e-3, atol=1e-3)
         assert features.is_contiguous(memory_format=torch.channels_last)
     features = encoder(image.clone().requires_grad_(), names)  # a graph that holds the weights
-    encoder.suit(image)
+    encoder.move_to(image)
     features["relu4_2"].sum().backward()
-    encoder.suit(image.double())
+    encoder.move_to(image.double())
     assert encoder(image.double(), names)["relu4_2"].dtype == torch.float64
 
 

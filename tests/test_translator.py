@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import make_cyclegan
+from conftest import make_cyclegan, make_trainer
 from safetensors.torch import save_file
 
 import diptych
 from diptych.errors import FileError
 from diptych.networks import build, initialise
+from diptych.training.checkpoint import RunState
 from diptych.translators import NetworkTranslator, load_translator
 from diptych.translators.foreign.cyclegan import recognise
 
@@ -58,7 +59,7 @@ def test_direction_of_a_bundle_is_fixed(translator: NetworkTranslator, tmp_path:
 def test_checkpoint_holds_both_directions(tmp_path: Path) -> None:
     method = make_cyclegan()
     checkpoint = {"state_dict": method.state_dict()}
-    method.on_save_checkpoint(checkpoint)
+    RunState().on_save_checkpoint(make_trainer(), method, checkpoint)
     torch.save(checkpoint, tmp_path / "last.ckpt")
     images = torch.rand(1, 3, 16, 16)
     for direction, network in method.translators.items():
@@ -130,7 +131,7 @@ def spoil(path: Path, kind: str, translator: NetworkTranslator) -> None:
         case "damaged header":
             write_bundle(path, '{"format": 1')
         case "newer":
-            write_bundle(path, header | {"format": 2}, tensors)
+            write_bundle(path, header | {"format": 3}, tensors)
         case "unknown network":
             write_bundle(path, header | {"network": "os.system"}, tensors)
         case "too wide":
@@ -171,7 +172,7 @@ def spoil(path: Path, kind: str, translator: NetworkTranslator) -> None:
         ("x.safetensors", "truncated", "not a whole safetensors file"),
         ("x.safetensors", "no header", "header says nothing of a network"),
         ("x.safetensors", "damaged header", "header is damaged"),
-        ("x.safetensors", "newer", "bundle format 2, this version reads 1: upgrade"),
+        ("x.safetensors", "newer", "bundle format 3, this version reads up to 2: upgrade"),
         ("x.safetensors", "unknown network", "unknown network 'os.system'"),
         ("x.safetensors", "too wide", "between 1 and 1024"),
         ("x.safetensors", "missing tensor", "lacks tensor 'model.1.weight'"),

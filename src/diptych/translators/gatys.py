@@ -69,13 +69,13 @@ class GatysTranslator(Translator):
         shares = _share(steps or self.steps, self.scales)
         for scale, count in zip(self.scales, shares, strict=True):
             small, scaled = _resize(content, scale), [reference.resize(scale) for reference in references]
-            objective = self._weigh(small, scaled)
+            objective = self.weigh(small, scaled)
             begin = self._begin(small, scaled, seed) if image is None else _fit(image, small)
             for loss, image in descend(objective, begin, self.optimizer, count, state):
                 done += 1
                 yield Progress(done, sum(shares), image, loss)
 
-    def _weigh(self, content: Tensor, references: Sequence["_Reference"]) -> Callable[[Tensor], Tensor]:
+    def weigh(self, content: Tensor, references: Sequence["_Reference"]) -> Callable[[Tensor], Tensor]:
         """Return the weighted sum of the terms, as a function of the image."""
         targets = self.loss.describe(content, references)
         return lambda image: torch.stack(
