@@ -4,7 +4,7 @@ import functools
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from torch.utils.data import DataLoader
 
 from diptych.losses import LeastSquares
 from diptych.methods import CycleGAN, Schedule
+from diptych.networks import Network
+from diptych.translators import NetworkTranslator, Style
 
 os.environ.setdefault("WANDB_MODE", "offline")
 sys.path.append(str(Path(__file__).parent / "toys"))  # a package of somebody else's, found by its entry points
@@ -95,6 +97,12 @@ def make_trainer(**changes: Any) -> Trainer:
         "use_distributed_sampler": False,
     }
     return Trainer(**(quiet | changes))
+
+
+def paint_in(network: Network, content: Tensor, styles: Sequence[Style], strength: float = 1.0) -> Tensor:
+    """Translate in a mixture of styles, at less than full strength too."""
+    *_, last = NetworkTranslator(network).iterate(content, styles, strength=strength)
+    return last.image
 
 
 class Batches(LightningDataModule):

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,16 +17,23 @@ from diptych.images import read_tensor
 from diptych.inference import choose_engine
 from diptych.inference.pipeline import Behind, look_ahead
 from diptych.networks import build, initialise
-from diptych.translators import Translator
+from diptych.translators import NetworkTranslator, load_translator
 
 EXPORTED = [name for name in ("onnx", "openvino") if engines.is_installed(name)]
 
 
-def make_translator(network: str = "ResnetGenerator", **arguments: object) -> Translator:
+def make_translator(network: str = "ResnetGenerator", **arguments: object) -> NetworkTranslator:
     torch.manual_seed(0)
     made = build(network, **({"width": 4} | arguments))
     initialise(made, init_gain=0.3)
-    return Translator(made.eval().requires_grad_(False), {"direction": "ab"})
+    return NetworkTranslator(made.eval().requires_grad_(False), {"direction": "ab"})
+
+
+class Differing(engines.ExportedTranslator):
+    """Is off by a tenth."""
+
+    def __call__(self, *arguments: Any, **more: Any) -> torch.Tensor:
+        return super().__call__(*arguments, **more) + 0.1
 
 
 @pytest.mark.parametrize("word", ["torch", *EXPORTED])
@@ -39,7 +47,7 @@ def make_translator(network: str = "ResnetGenerator", **arguments: object) -> Tr
     ],
     ids=["resnet", "residual", "antialias", "unet"],
 )
-def test_engines_agree_with_torch_at_any_size(word: str, translator: Translator) -> None:
+def test_engines_agree_with_torch_at_any_size(word: str, translator: NetworkTranslator) -> None:
     engine = choose_engine(translator, word)
     channels = translator.input.channels
     for size in [(1, 64, 48), (3, 33, 50), (2, 5, 70), (1, 1, 1)]:
@@ -86,15 +94,13 @@ def test_an_engine_is_timed_on_an_image_of_its_channels() -> None:
 def test_an_engine_that_differs_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     translator = make_translator(blocks=1)
     for word in ("onnx", "openvino"):
-        monkeypatch.setitem(
-            engines._MAKERS, word, lambda translator, precision: lambda images: translator(images) + 0.1
-        )
+        monkeypatch.setitem(engines._MAKERS, word, lambda translator, precision: Differing(translator, translator))
     monkeypatch.setattr(engines, "is_installed", lambda engine: True)
     with pytest.raises(MachineError, match=r"--engine openvino, fp32: differs from torch by 0\.1"):
         choose_engine(translator, "openvino")
     assert choose_engine(translator, "auto", images=100).name == "torch, fp32"
 
-    def fail(translator: Translator, precision: str) -> None:
+    def fail(translator: NetworkTranslator, precision: str) -> None:
         raise RuntimeError("no such instruction\nand more")
 
     monkeypatch.setitem(engines._MAKERS, "onnx", fail)
@@ -114,6 +120,18 @@ def test_senseless_engines_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engines, "is_installed", lambda engine: True)
     with pytest.raises(UserError, match="onnx computes in fp32"):
         choose_engine(translator, "onnx", "bf16")
+    with pytest.raises(UserError, match="--engine onnx runs a network in one pass, without style, seed or steps"):
+        choose_engine(translator, "onnx", plain=False)
+
+
+def test_styles_are_torchs_business() -> None:
+    """`auto` takes torch, however many images there are; in bf16 codes are made and used too."""
+    translator = load_translator(Path(__file__).parent / "data" / "format1" / "adain.safetensors")
+    content, style = (torch.rand(1, 3, 32, 40, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1))
+    assert choose_engine(translator, "auto", images=100, plain=False).translator is translator
+    reduced = choose_engine(translator, "torch", "bf16", plain=False).translator
+    difference = (reduced(content, reduced.encode(style)) - translator(content, style)).abs()
+    assert 0 < difference.mean() < 0.05
 
 
 @pytest.mark.skipif("onnx" not in EXPORTED, reason="ONNX Runtime is not installed")

@@ -149,7 +149,7 @@ def test_adaptive_augmentation_follows_the_discriminators_confidence() -> None:
         AdaptiveAugment(target=2)
 
 
-def test_each_domain_adapts_by_itself_and_is_remembered() -> None:
+def test_each_domain_adapts_by_itself_and_has_its_extra_state() -> None:
     method = make_cyclegan(augmentation=AdaptiveAugment(images=4))
     method.adversarial_losses["a"].augmentation.observe(torch.ones(1))
     states = {name: part.state_dict() for name, part in method.extra_state().items() if name.startswith("augment")}

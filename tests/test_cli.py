@@ -11,15 +11,17 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+import diptych
 from diptych.cli import main
 from diptych.images import read_tensor
 from diptych.inference.evaluation import find_evaluation_data
 from diptych.networks import build, initialise
-from diptych.translators import Translator, load_translator
+from diptych.translators import NetworkTranslator, load_translator
 
 ROOT = Path(__file__).parent.parent
 DATA = ROOT / "data" / "flat2fluent"
 PARITY = ROOT / "tests" / "data" / "parity" / "networks"
+FORMAT1 = ROOT / "tests" / "data" / "format1"
 
 
 @pytest.fixture
@@ -28,7 +30,7 @@ def bundle(tmp_path: Path) -> Path:
     network = build("ResnetGenerator", width=4, blocks=1)
     initialise(network)
     path = tmp_path / "ab.safetensors"
-    Translator(network.eval(), {"direction": "ab", "from": "flat", "to": "fluent", "size": 32}).save(path)
+    NetworkTranslator(network.eval(), {"direction": "ab", "from": "flat", "to": "fluent", "size": 32}).save(path)
     return path
 
 
@@ -117,6 +119,10 @@ def test_unreadable_images_are_named_and_the_others_translated(
         (["INPUT", "--translator", "BUNDLE", "--device", "cuda:7"], 6, "--device cuda:7: not available"),
         (["INPUT", "--translator", "BUNDLE", "--out", "INPUT"], 2, "would be overwritten"),
         (["INPUT/x.png", "INPUT", "--translator", "BUNDLE"], 0, ""),
+        (["INPUT", "--translator", "BUNDLE", "--seed", "1"], 2, "this translator takes no seed; it takes nothing"),
+        (["INPUT", "--translator", "BUNDLE", "--steps", "9"], 2, "this translator takes no steps; it takes nothing"),
+        (["INPUT", "--translator", "BUNDLE", "--every", "9"], 2, "this translator takes no steps; it takes nothing"),
+        (["INPUT", "--translator", "BUNDLE", "--style", "0.5"], 2, "this translator takes no style; it takes nothing"),
         (["INPUT/x.png", "TWIN/x.png", "--translator", "BUNDLE"], 2, "would be written from both"),
     ],
     ids=lambda value: str(value)[:50],
@@ -156,6 +162,9 @@ def test_describe_says_what_a_file_is(bundle: Path, capsys: pytest.CaptureFixtur
     assert "flat → fluent" in text
     assert "ResnetGenerator" in text
     assert "width: 4" in text
+    assert "kind: feed-forward; beside the image it takes nothing" in text
+    assert main(["describe", str(FORMAT1 / "adain.safetensors")]) == 0
+    assert "kind: styled; beside the image it takes style by image" in capsys.readouterr().out
     assert main(["describe", str(PARITY / "unet_128_instance.pth")]) == 0
     assert "UnetGenerator of the original code: depth 7, width 4, instance norm" in capsys.readouterr().out
     assert main(["describe", str(PARITY / "patchgan_n3_instance.pth")]) == 5
@@ -171,7 +180,7 @@ def test_evaluation_prepares_images_as_training_did(tmp_path: Path) -> None:
     network = build("ResnetGenerator", width=1, blocks=1)
 
     def load(**notes: object) -> Tensor:
-        data = find_evaluation_data(Translator(network, {"size": 16, **notes}), tmp_path)
+        data = find_evaluation_data(NetworkTranslator(network, {"size": 16, **notes}), tmp_path)
         return data.load("a", data.test["a"])
 
     assert load(preset="crop").max() == -1
@@ -201,3 +210,10 @@ def test_help_is_quick_and_light() -> None:
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert result.returncode == 0
     assert "translate" in result.stdout
+
+
+def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as leaving:
+        main(["--version"])
+    assert leaving.value.code == 0
+    assert capsys.readouterr().out == f"diptych {diptych.__version__}\n"

@@ -12,7 +12,7 @@ from diptych.cli import main
 from diptych.images import read_tensor, to_unit
 from diptych.inference import Controls
 from diptych.networks import build, initialise
-from diptych.translators import Translator
+from diptych.translators import NetworkTranslator
 
 SIZES = {"a.png": (32, 24), "deep/b.png": (24, 24)}
 
@@ -21,7 +21,7 @@ def make_bundle(path: Path, channels: tuple[int, int] = (3, 3), **notes: object)
     torch.manual_seed(0)
     network = build("ResnetGenerator", width=4, blocks=1, in_channels=channels[0], out_channels=channels[1])
     initialise(network)
-    Translator(network.eval(), {"direction": "ab", **notes}).save(path)
+    NetworkTranslator(network.eval(), {"direction": "ab", **notes}).save(path)
     return path
 
 
@@ -153,7 +153,7 @@ def test_of_masks_alike_the_images_own_suffix_decides(place: Path, capsys: pytes
 def test_masks_are_not_overwritten(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     mask = save_mask(place / "masks" / "a.png", [[9]])
     assert translate(place, "masks", "--mask", place / "masks") == 2
-    assert "a.png: this mask would be overwritten" in capsys.readouterr().err
+    assert "a.png is read and would be overwritten" in capsys.readouterr().err
     assert read(mask).tolist() == [[9]]
 
 
@@ -193,7 +193,11 @@ def test_numbers_of_one_range_are_mixed_in_full_depth(place: Path) -> None:
         (["--strength", "2"], 2, "strength = 2 must lie between 0 and 1"),
         (["--strength", "nan"], 2, "strength = nan must lie between 0 and 1"),
         (["--colours", "sepia"], 2, "colours = sepia must be one of"),
-        (["--colours", "transfer"], 2, "colours = transfer: no style image is read here; say luminance"),
+        (
+            ["--colours", "transfer"],
+            2,
+            "colours = transfer: there is no style image to transfer them to; say luminance",
+        ),
         (["--mask", "nowhere.png"], 4, "nowhere.png: no such image"),
         (["--mask", "EMPTY"], 4, "no images in it"),
     ],

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import paint_in
 from test_family import make
 from test_train import make_overrides, run
 from torch import Tensor
@@ -11,11 +12,9 @@ from torch import Tensor
 from diptych.cli import main
 from diptych.errors import UserError
 from diptych.images import read_tensor, write_image
-from diptych.inference.stylizing import paint_in_codes
-from diptych.losses.style_transfer import Style
 from diptych.networks import ConditionalGenerator
 from diptych.networks.conditional_generator import ConditionalNorm
-from diptych.translators import Translator, load_translator
+from diptych.translators import NetworkTranslator, Style, load_translator
 
 
 def paint(seed: int, height: int = 40, width: int = 32) -> Tensor:
@@ -61,17 +60,17 @@ def test_learnt_styles_are_known_again_and_no_others(network: ConditionalGenerat
 
 def test_styles_are_mixed_by_weights_masks_and_strength(network: ConditionalGenerator) -> None:
     content, one, two = paint(0), paint(1), paint(2)
-    alone = paint_in_codes(network, content, [Style(one)])
+    alone = paint_in(network, content, [Style(one)])
     torch.testing.assert_close(alone, network(content, torch.tensor([1.0, 0.0]).view(1, 2, 1, 1)), atol=1e-4, rtol=0)
-    mixed = paint_in_codes(network, content, [Style(one, 7), Style(two, 3)])
+    mixed = paint_in(network, content, [Style(one, weight=7), Style(two, weight=3)])
     torch.testing.assert_close(mixed, network(content, torch.tensor([0.7, 0.3]).view(1, 2, 1, 1)), atol=1e-4, rtol=0)
     assert (mixed - alone).abs().max() > 0.01
-    half = paint_in_codes(network, content, [Style(one)], 0.5)
+    half = paint_in(network, content, [Style(one)], 0.5)
     torch.testing.assert_close(half, (content + alone) / 2, atol=1e-4, rtol=0)
-    torch.testing.assert_close(paint_in_codes(network, content, [Style(one)], 0.0), content)
+    torch.testing.assert_close(paint_in(network, content, [Style(one)], 0.0), content)
     top = torch.ones(1, 1, 40, 32)
     top[:, :, 20:] = 0
-    masked = paint_in_codes(network, content, [Style(one, mask=top)])
+    masked = paint_in(network, content, [Style(one, mask=top)])
     torch.testing.assert_close(masked[..., 24:, :], content[..., 24:, :], atol=1e-4, rtol=0)
     assert (masked - content)[..., :16, :].abs().mean() > 0.01
 
@@ -112,6 +111,6 @@ def test_another_network_is_refused() -> None:
 
 
 def test_a_bundle_keeps_the_thumbnails(network: ConditionalGenerator, tmp_path: Path) -> None:
-    Translator(network).save(tmp_path / "ab.safetensors")
+    NetworkTranslator(network).save(tmp_path / "ab.safetensors")
     loaded = load_translator(tmp_path / "ab.safetensors")
     torch.testing.assert_close(loaded(paint(0), paint(2)), network(paint(0), network.encode_style(paint(2))))

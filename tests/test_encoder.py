@@ -12,7 +12,7 @@ from diptych.errors import FileError, UserError
 from diptych.losses import Content, GramStyle
 from diptych.networks import NetworkEncoder, Vgg, build
 from diptych.networks.vgg import OWN
-from diptych.translators import Translator
+from diptych.translators import NetworkTranslator
 
 
 def paint(seed: int) -> Tensor:
@@ -49,16 +49,16 @@ def test_a_file_says_which_vgg_it_is_of(tmp_path: Path) -> None:
 def test_a_generators_layers_serve_as_features(tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = build("ResnetGenerator", width=4, blocks=2).eval()
-    Translator(network).save(tmp_path / "ab.safetensors")
+    NetworkTranslator(network).save(tmp_path / "ab.safetensors")
     encoder = load_encoder(str(tmp_path / "ab.safetensors"))
     assert isinstance(encoder, NetworkEncoder)
-    wanted = encoder.style_layers
-    found = encoder(paint(0), wanted)
-    plain = network.features(paint(0), [int(name.removeprefix("layer")) for name in wanted])
+    layers = encoder.style_layers
+    found = encoder(paint(0), layers)
+    plain = network.features(paint(0), [int(name.removeprefix("layer")) for name in layers])
     for (name, feature), other in zip(found.items(), plain, strict=True):
         torch.testing.assert_close(feature * encoder.magnitudes[encoder.find(name)], other)
-    halved = encoder(paint(0), wanted, lambda name, feature: feature / 2)
-    torch.testing.assert_close(halved[wanted[1]], found[wanted[1]] / 2)
+    halved = encoder(paint(0), layers, lambda name, feature: feature / 2)
+    torch.testing.assert_close(halved[layers[1]], found[layers[1]] / 2)
     image = paint(1).requires_grad_()
     loss = Content(None, encoder)(image, paint(0)) + GramStyle(None, encoder)(image, paint(2))
     loss.backward()
@@ -73,20 +73,20 @@ def test_an_encoder_goes_where_images_are_and_sees_the_same_in_their_layout() ->
     encoder, image = Vgg("vgg16", "random"), paint(0).repeat(1, 1, 2, 3)
     names = ("relu1_1", "relu4_2")
     before = encoder(image, names)
-    encoder.suit(image)
+    encoder.move_to(image)
     for name, features in encoder(image, names).items():  # wide and large enough for the quicker convolution
         torch.testing.assert_close(features, before[name], rtol=1e-3, atol=1e-3)
         assert features.is_contiguous(memory_format=torch.channels_last)
     features = encoder(image.clone().requires_grad_(), names)  # a graph that holds the weights
-    encoder.suit(image)
+    encoder.move_to(image)
     features["relu4_2"].sum().backward()
-    encoder.suit(image.double())
+    encoder.move_to(image.double())
     assert encoder(image.double(), names)["relu4_2"].dtype == torch.float64
 
 
 def test_files_that_cannot_serve_are_named(tmp_path: Path) -> None:
-    Translator(build("UnetGenerator", width=4, depth=2)).save(tmp_path / "unet.safetensors")
-    Translator(build("ResnetGenerator", width=4, blocks=1, in_channels=1)).save(tmp_path / "grey.safetensors")
+    NetworkTranslator(build("UnetGenerator", width=4, depth=2)).save(tmp_path / "unet.safetensors")
+    NetworkTranslator(build("ResnetGenerator", width=4, blocks=1, in_channels=1)).save(tmp_path / "grey.safetensors")
     with pytest.raises(UserError, match=r"unet\.safetensors: a UnetGenerator has no features to look with"):
         load_encoder(str(tmp_path / "unet.safetensors"))
     with pytest.raises(UserError, match="an encoder looks at RGB; this one takes 1 channels"):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import Batches, make_trainer
+from conftest import Batches, make_trainer, paint_in
 from test_family import make
 from torch import Tensor
 from torch.nn.functional import conv2d, interpolate
@@ -13,10 +13,9 @@ from torch.nn.functional import conv2d, interpolate
 from diptych.cli import main
 from diptych.errors import UserError
 from diptych.images import read_tensor, write_image
-from diptych.inference.stylizing import paint_in_codes
-from diptych.losses.style_transfer import Style
 from diptych.networks import FusionGenerator, build, initialise
-from diptych.translators import Translator, load_translator
+from diptych.training.memory import MemoryOptions
+from diptych.translators import NetworkTranslator, Style, load_translator
 
 WAYS = ("concatenate", "adain", "weighted")
 
@@ -78,10 +77,10 @@ def test_a_code_may_differ_from_place_to_place(fusion: str) -> None:
     torch.testing.assert_close(network(content, one.expand(-1, -1, 4, 9)), network(content, one))
 
 
-def test_the_usual_code_is_used_where_none_is_given() -> None:
+def test_the_mean_code_is_used_where_none_is_given() -> None:
     network, content = make_network("adain"), paint(0)
     code = network.encode_style(paint(1))
-    network.usual.copy_(code)
+    network.mean_code.copy_(code)
     assert torch.equal(network(content), network(content, code))
 
 
@@ -136,11 +135,11 @@ def test_pieces_of_a_batch_change_nothing_but_rounding() -> None:
     states = []
     for pieces in (1, 2):
         method = make("fusion").double()
-        method.save_memory(pieces=pieces)
+        MemoryOptions(micro_batches=pieces).apply(method)
         make_trainer(precision="64-true").fit(method, Batches(2, batch_size=2, dtype=torch.float64))
         states.append(method.state_dict())
     for name, tensor in states[0].items():
-        if name != "generator_ab.usual":  # it follows one piece after the other
+        if name != "generator_ab.mean_code":  # it follows one piece after the other
             torch.testing.assert_close(states[1][name], tensor, rtol=1e-6, atol=1e-9, msg=lambda text, n=name: n + text)
 
 
@@ -169,21 +168,21 @@ def test_codes_are_mixed_by_weights_masks_and_strength(fusion: str) -> None:
     content, one, two = (paint(seed, 34, 48) * 0.5 ** (seed == 2) for seed in range(3))
     codes = [network.encode_style(style) for style in (one, two)]
     near = {"atol": 1e-4, "rtol": 1e-4}
-    alone = paint_in_codes(network, content, [Style(one)])
+    alone = paint_in(network, content, [Style(one)])
     torch.testing.assert_close(alone, network(content, codes[0]), **near)
-    mixed = paint_in_codes(network, content, [Style(one, 7), Style(two, 3)])
+    mixed = paint_in(network, content, [Style(one, weight=7), Style(two, weight=3)])
     torch.testing.assert_close(mixed, network(content, 0.7 * codes[0] + 0.3 * codes[1]), **near)
     assert (mixed - alone).abs().max() > 1e-3
     ones = torch.ones(1, 1, 34, 48)
-    torch.testing.assert_close(paint_in_codes(network, content, [Style(one, mask=ones)]), alone, **near)
-    torch.testing.assert_close(paint_in_codes(network, content, [Style(one)], 0.0), content, atol=1e-5, rtol=0)
-    away = [(paint_in_codes(network, content, [Style(one)], s) - content).abs().mean() for s in (0, 0.3, 0.6, 1)]
+    torch.testing.assert_close(paint_in(network, content, [Style(one, mask=ones)]), alone, **near)
+    torch.testing.assert_close(paint_in(network, content, [Style(one)], 0.0), content, atol=1e-5, rtol=0)
+    away = [(paint_in(network, content, [Style(one)], s) - content).abs().mean() for s in (0, 0.3, 0.6, 1)]
     assert all(later > earlier for earlier, later in pairwise(away))
 
 
 def test_the_command_paints_with_a_bundle(tmp_path: Path) -> None:
     network = make_network("concatenate")
-    Translator(network).save(tmp_path / "fusion.safetensors")
+    NetworkTranslator(network).save(tmp_path / "fusion.safetensors")
     loaded = load_translator(tmp_path / "fusion.safetensors")
     assert loaded.network.describe() == network.describe()
     assert not any("decoder_" in name for name in loaded.network.state_dict())
@@ -195,5 +194,5 @@ def test_the_command_paints_with_a_bundle(tmp_path: Path) -> None:
     words = ["stylize", str(tmp_path / "content.png"), "--out", str(tmp_path / "out"), "--device", "cpu"]
     words += ["--style", f"{tmp_path}/one.png:0.7", "--style", f"{tmp_path}/two.png:0.3", "--translator"]
     assert main([*words, str(tmp_path / "fusion.safetensors")]) == 0
-    expected = paint_in_codes(network, content, [Style(one, 0.7), Style(two, 0.3)])[0]
+    expected = paint_in(network, content, [Style(one, weight=0.7), Style(two, weight=0.3)])[0]
     torch.testing.assert_close(read_tensor(tmp_path / "out" / "content.png"), expected, atol=0.02, rtol=0)

@@ -1,86 +1,184 @@
-"""Less memory for more time: what is computed stays the same, and less is kept."""
+"""Less memory for more time: the same numbers, what cannot be cut refused by name, and what is too much said."""
 
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from conftest import WEIGHTS, Batches, make_cyclegan, make_trainer
-from test_family import make
+from test_family import DISCRIMINATOR, GENERATOR, METHODS, make
+from test_train import ROOT, make_overrides, run
 from torch import Tensor
 
-from diptych.callbacks import MemoryEstimate, memory
-from diptych.data import UnpairedData
-from diptych.errors import UserError
-from diptych.losses import LeastSquares, LowResolution
-from diptych.methods import CycleGAN, Extra, Schedule
-from diptych.methods.method import Method
-from diptych.training.memory import estimate_memory
-from diptych.training.micro_batches import Rendering, Thrift
-
-
-@pytest.mark.parametrize(
-    ("changes", "options", "message"),
-    [
-        ({"generator": {"network": "UnetGenerator", "width": 4, "depth": 3}}, {"recompute": True}, "recompute=true"),
-        (
-            {"generator": {"network": "ResnetGenerator", "width": 4, "blocks": 1, "norm": "batch"}},
-            {"recompute": True},
-            "instance norm does",
-        ),
-        ({}, {"pieces": 0}, "accumulate = 0 must be at least 1"),
-    ],
+from diptych.callbacks import MemoryReport
+from diptych.errors import MachineError, UserError
+from diptych.losses import R1, AdaptiveAugment, HardDecoupled, Lazy, LeCam, LowResolution, PatchNCE
+from diptych.methods import CycleGAN, Extra, Method
+from diptych.training.memory import (
+    MemoryOptions,
+    explained_exhaustion,
+    find_capacity,
+    find_obstacles,
+    measure_peak,
+    suggest_savings,
 )
-def test_memory_is_saved_only_where_that_can_be(changes: dict, options: dict, message: str) -> None:
-    with pytest.raises(UserError, match=message):
-        make_cyclegan(**changes).save_memory(**options)
+from diptych.training.micro_batches import MicroBatches
+
+EVERYWHERE = {"projector": {"width": 8, "patches": 4096}}  # all places, as pieces of a batch draw their own
+OPTIONS = {
+    "two pieces": MemoryOptions(micro_batches=2),
+    "three unlike pieces": MemoryOptions(micro_batches=3),
+    "recompute": MemoryOptions(recompute=True),
+    "both": MemoryOptions(recompute=True, micro_batches=4),
+}
 
 
-def test_a_method_that_renders_its_directions_together_says_so() -> None:
-    class Together(CycleGAN):
-        render_direction = Method.render_direction
+def train(method: Method, options: MemoryOptions) -> tuple[dict[str, Tensor], dict[str, float]]:
+    """Return weights and earlier fakes after two batches of four, and the losses of the second."""
+    options.apply(method)
+    trainer = make_trainer(precision="64-true")
+    trainer.fit(method.double(), Batches(2, batch_size=4, dtype=torch.float64))
+    state = method.state_dict()
+    for name, part in method.extra_state().items():
+        state |= {f"{name}{i}": image for i, image in enumerate(part.state_dict().get("images", []))}
+    return state, {name: float(value) for name, value in trainer.callback_metrics.items()}
 
-    network = {"network": "ResnetGenerator", "width": 4, "blocks": 1}
-    options = {"weights": WEIGHTS, "optimizer": {}, "schedule": Schedule(1, 1)}
-    method = Together(network, {"network": "PatchDiscriminator", "width": 4}, LeastSquares(), **options)
-    with pytest.raises(UserError, match="by_direction=true: Together does not render"):
-        method.save_memory(by_direction=True)
 
-
-@pytest.mark.parametrize(
-    "options",
-    [{"pieces": 2}, {"pieces": 3}, {"by_direction": True}, {"recompute": True, "by_direction": True, "pieces": 4}],
-    ids=str,
-)
-def test_saving_memory_changes_nothing_but_rounding(options: dict) -> None:
-    """Three steps with four images a batch end in the same weights, pool and losses."""
-    extras = {"consistency_ab": Extra("fake_b", "real_a", LowResolution(4))}
-    weights = {**WEIGHTS, "generator": {**WEIGHTS["generator"], "consistency_ab": 2.0}}
-    results = []
-    for each in ({}, options):
-        torch.manual_seed(0)
-        method, trainer = make_cyclegan(extras=extras, weights=weights, pool_size=5).double(), None
-        method.save_memory(**each)
-        trainer = make_trainer(precision="64-true")
-        trainer.fit(method, Batches(batch_size=4, dtype=torch.float64))
-        state = method.state_dict() | {
-            f"pool{i}": image for i, image in enumerate(method.adversarial_losses["b"].pool.state_dict()["images"])
-        }
-        results.append((state, {k: float(v) for k, v in trainer.callback_metrics.items()}))
-    (plain, plain_losses), (thrifty, thrifty_losses) = results
-    assert thrifty_losses == pytest.approx(plain_losses, rel=1e-9)
-    assert plain.keys() == thrifty.keys()
+def assert_same(make_method: Callable[[], Method], options: MemoryOptions) -> None:
+    """Compare a run with one that saves memory, to rounding; Adam makes steps of 1e-8 of it for biases of no effect."""
+    (plain, losses), (saved, other) = (train(make_method(), each) for each in (MemoryOptions(), options))
+    assert other == pytest.approx(losses, rel=1e-9)
+    assert saved.keys() == plain.keys()
     for name, tensor in plain.items():
-        torch.testing.assert_close(
-            thrifty[name], tensor, rtol=1e-6, atol=1e-9, msg=lambda text, name=name: f"{name}: {text}"
-        )
+        torch.testing.assert_close(saved[name], tensor, rtol=1e-6, atol=2e-8, msg=lambda text, n=name: f"{n}: {text}")
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+def test_saving_memory_changes_nothing_but_rounding(options: MemoryOptions) -> None:
+    """Of CycleGAN with an optional term, and a pool whose draws must not be others."""
+
+    def make_method() -> CycleGAN:
+        torch.manual_seed(0)
+        extras = {"consistency_ab": Extra("fake_b", LowResolution(4), "real_a", weight=2.0)}
+        return make_cyclegan(extras=extras, pool_size=5)
+
+    assert_same(make_method, options)
+
+
+@pytest.mark.parametrize("name", ["cut", "fastcut", "dclgan", "gcgan", "pix2pix", "johnson", "adain", "wct", "fusion"])
+def test_pieces_add_up_to_the_batch_for_every_kind_of_method(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("random.random", lambda: 0.0)  # FastCUT mirrors every piece, or none
+    assert_same(lambda: make(name, **(EVERYWHERE if "projector" in METHODS[name][3] else {})), OPTIONS["two pieces"])
+
+
+@pytest.mark.parametrize("name", ["cut", "fastcut", "dclgan", "simdcl", "gcgan", "distancegan", "johnson"])
+def test_recomputing_changes_nothing_for_every_kind_of_method(name: str) -> None:
+    """The same numbers are drawn, so that nothing has to be looked at everywhere."""
+    assert_same(lambda: make(name), OPTIONS["recompute"])
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 4])
+@pytest.mark.parametrize("name", ["adain", "wct", "fusion"])
+def test_the_mean_code_moves_once_a_batch(name: str, pieces: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    method, calls = make(name), []
+    update = method.generator_ab.update_mean_code
+
+    def count(codes: Tensor, first: bool) -> None:
+        calls.append((len(codes), first))
+        update(codes, first)
+
+    monkeypatch.setattr(method.generator_ab, "update_mean_code", count)
+    MemoryOptions(micro_batches=pieces).apply(method)
+    make_trainer().fit(method, Batches(2, batch_size=4))
+    assert calls == [(4, True), (4, False)]
+
+
+def make_norm(norm: str = "instance", spectral: bool = False) -> dict[str, Any]:
+    return {"generator": {**GENERATOR, "norm": norm}, "discriminator": {**DISCRIMINATOR, "spectral_norm": spectral}}
+
+
+def weigh(*terms: str) -> dict[str, dict[str, float]]:
+    """Return CycleGAN's weights and those of further terms of both discriminators."""
+    more = {f"{term}_{domain}": 0.5 for term in terms for domain in "ab"}
+    return {**WEIGHTS, "discriminator": {**WEIGHTS["discriminator"], **more}}
+
+
+OBSTACLES: dict[str, tuple[Callable[[], Method], str]] = {
+    "distance": (lambda: make("distancegan"), "DistanceGAN's distance compares the images of a whole batch"),
+    "whole_batch": (lambda: make("cut", contrastive=PatchNCE(whole_batch=True)), "PatchNCE looks at whole batches"),
+    "relation": (lambda: make("src", relation=PatchNCE(whole_batch=True)), "PatchNCE looks at whole batches"),
+    "batch norm": (lambda: make_cyclegan(**make_norm("batch")), "generator_ab has batch norm"),
+    "spectral norm": (lambda: make_cyclegan(**make_norm(spectral=True)), "discriminator_a has spectral norm"),
+    "lazy": (lambda: make_cyclegan(penalty=Lazy(R1(), 2), weights=weigh("penalty")), "Lazy looks at whole batches"),
+    "lecam": (lambda: make_cyclegan(lecam=LeCam(), weights=weigh("lecam")), "LeCam looks at whole batches"),
+    "ada": (lambda: make_cyclegan(augmentation=AdaptiveAugment()), "AdaptiveAugment looks at whole batches"),
+}
+
+
+@pytest.mark.parametrize(("make_method", "message"), OBSTACLES.values(), ids=OBSTACLES)
+def test_what_is_no_mean_over_images_is_refused_by_name(make_method: Callable[[], Method], message: str) -> None:
+    method = make_method()
+    MemoryOptions(micro_batches=1).apply(method)
+    with pytest.raises(UserError, match=f"accumulate=2: {message}.*; use data.batch_size alone"):
+        MemoryOptions(micro_batches=2).apply(method)
+    assert "accumulate" not in suggest_savings(method, 4)
+    assert suggest_savings(method, 4).startswith("recompute=true, data.batch_size=2") or "batch norm" in message
+
+
+class Rival:
+    """A loss of somebody else's package that compares the images of a batch."""
+
+    averages_images = False
+
+    def __call__(self, image: Tensor, reference: Tensor) -> Tensor:
+        return (image.mean((0, 2, 3)) - reference.mean((0, 2, 3))).square().sum()
+
+
+def test_an_optional_term_of_another_package_is_refused_too() -> None:
+    method = make_cyclegan(extras={"rival": Extra("fake_b", Rival(), "real_b")})
+    assert next(find_obstacles(method)).startswith("Rival looks at whole batches")
+
+
+def test_what_is_not_weighted_is_no_obstacle() -> None:
+    generator = {"adversarial_ab": 1.0, "distance": 0.0}
+    method = make("distancegan")
+    method.weights.by_player["generator"] = generator
+    assert list(find_obstacles(method)) == []
+    MemoryOptions(micro_batches=2).apply(method)
+    make_trainer().fit(method, Batches(1, batch_size=2))
+    assert list(find_obstacles(make("src", contrastive=HardDecoupled()))) == []
+
+
+@pytest.mark.parametrize(
+    "generator",
+    [
+        {"network": "UnetGenerator", "width": 4, "depth": 3},
+        {"network": "ResnetGenerator", "width": 4, "blocks": 1, "norm": "batch"},
+    ],
+    ids=lambda generator: generator["network"],
+)
+def test_recompute_is_refused_where_no_network_can(generator: dict) -> None:
+    with pytest.raises(UserError, match="recompute=true: no network of this recipe can; generator=resnet"):
+        MemoryOptions(recompute=True).apply(make_cyclegan(generator=generator))
+    assert "recompute" not in suggest_savings(make_cyclegan(generator=generator), 2)
+
+
+def test_less_than_one_piece_is_refused() -> None:
+    with pytest.raises(UserError, match="accumulate = 0 must be at least 1"):
+        MemoryOptions(micro_batches=0)
 
 
 def test_a_second_rendering_of_a_piece_draws_the_same_random_numbers() -> None:
     """A discriminator that moves first looks at what the generator will be blamed for."""
-    generator = {"network": "ResnetGenerator", "width": 4, "blocks": 1, "dropout": True}
-    method = make_cyclegan(generator=generator)
+    method = make_cyclegan(generator={"network": "ResnetGenerator", "width": 4, "blocks": 1, "dropout": True})
     generators, discriminators = method.players()
-    rendering = Rendering(method, {"a": torch.rand(2, 3, 16, 16), "b": torch.rand(2, 3, 16, 16)}, Thrift(pieces=2))
+    batch = {"a": torch.rand(2, 3, 16, 16), "b": torch.rand(2, 3, 16, 16)}
+    rendering = MicroBatches(method.render, batch, 2, generators.parameters())
     first = [images for _, images in rendering.show(discriminators)]
     torch.rand(7)
     before = torch.get_rng_state()
@@ -90,30 +188,21 @@ def test_a_second_rendering_of_a_piece_draws_the_same_random_numbers() -> None:
         assert not images["fake_b"].requires_grad
         assert again["fake_b"].requires_grad
         assert torch.equal(images["fake_b"], again["fake_b"])
-
-
-def test_a_term_across_directions_needs_both_at_once() -> None:
-    extras = {"across": Extra("fake_b", "cycled_b", LowResolution(4))}
-    weights = {**WEIGHTS, "generator": {**WEIGHTS["generator"], "across": 2.0}}
-    make_trainer().fit(make_cyclegan(extras=extras, weights=weights), Batches(1))
-    method = make_cyclegan(extras=extras, weights=weights)
-    method.save_memory(by_direction=True)
-    with pytest.raises(UserError, match=r"method\.extras\.across: fake_b and cycled_b need by_direction=false"):
-        make_trainer().fit(method, Batches(1))
+    assert torch.equal(rendering.recall()["fake_b"], torch.cat([images["fake_b"] for images in first]))
 
 
 def test_a_term_weighted_for_the_wrong_player_is_named() -> None:
-    extras = {"extra": Extra("fake_b", "real_a", LowResolution(4))}
+    extras = {"extra": Extra("fake_b", LowResolution(4), "real_a")}
     weights = {**WEIGHTS, "discriminator": {**WEIGHTS["discriminator"], "extra": 2.0}}
     with pytest.raises(UserError, match=r"method\.weights\.discriminator\.extra weights a term that does not exist"):
         make_trainer().fit(make_cyclegan(extras=extras, weights=weights), Batches(1))
 
 
-def test_by_direction_at_most_half_of_the_graph_exists() -> None:
-    def most_kept(**options: bool) -> int:
+def test_less_of_the_graph_exists_at_a_time() -> None:
+    def most_kept(options: MemoryOptions) -> int:
         torch.manual_seed(0)
-        method = make_cyclegan()
-        method.save_memory(**options)
+        method = make_cyclegan(generator={"network": "ResnetGenerator", "width": 4, "blocks": 6})
+        options.apply(method)
         alive, most = [0], [0]
 
         class Kept:
@@ -126,72 +215,77 @@ def test_by_direction_at_most_half_of_the_graph_exists() -> None:
                 alive[0] -= self.tensor.numel()
 
         with torch.autograd.graph.saved_tensors_hooks(Kept, lambda kept: kept.tensor):
-            make_trainer().fit(method, Batches(1, side=32))
+            make_trainer().fit(method, Batches(1, batch_size=4, side=32))
         return most[0]
 
-    whole = most_kept()
-    assert most_kept(by_direction=True) < 0.6 * whole
-    assert most_kept(by_direction=True, recompute=True) < 0.4 * whole
+    whole = most_kept(MemoryOptions())
+    assert most_kept(MemoryOptions(micro_batches=2)) < 0.6 * whole
+    assert most_kept(MemoryOptions(micro_batches=4)) < 0.35 * whole
+    assert most_kept(MemoryOptions(recompute=True)) < 0.7 * whole
 
 
-def count_kept(method: CycleGAN, images: dict[str, Tensor]) -> int:
-    """Return the bytes that the generators' graph really keeps, besides the weights."""
-    kept: dict[int, Tensor] = {}
-    player = method.players()[0]
-    with (
-        method.only(player),
-        torch.autograd.graph.saved_tensors_hooks(
-            lambda t: (kept.setdefault(t.untyped_storage().data_ptr(), t), t)[1], lambda t: t
-        ),
-    ):
-        terms = player.terms(method.render(images))
-    assert terms
-    parameters = {p.untyped_storage().data_ptr() for p in method.parameters()}
-    return sum(tensor.untyped_storage().nbytes() for pointer, tensor in kept.items() if pointer not in parameters)
+def test_the_report_tells_what_was_held(capsys: pytest.CaptureFixture[str]) -> None:
+    device, kept = torch.device("cpu"), torch.ones(2**26)  # 256 MiB that are really there
+    make_trainer(callbacks=[MemoryReport()]).fit(make_cyclegan(), Batches(2))
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("memory: ")]
+    peak, capacity = map(float, re.fullmatch(r"memory: at most (\S+) of (\S+) GiB in the first batch", line).groups())
+    assert 4 * kept.numel() / 2**30 < peak <= measure_peak(device) / 2**30 + 0.05
+    assert capacity == pytest.approx(find_capacity(device) / 2**30, abs=0.05)
+    assert peak < capacity
 
 
-def test_the_estimate_counts_what_the_graph_keeps() -> None:
-    method = make_cyclegan(generator={"network": "ResnetGenerator", "width": 16, "blocks": 3})
-    batch = {domain: torch.rand(2, 3, 64, 64) for domain in "ab"}
-    graph = count_kept(method, batch)
-    weights = 4 * sum(value.numel() for value in (*method.parameters(), *method.buffers()))
-    random = torch.get_rng_state()
-    estimate = estimate_memory(method, {domain: torch.empty(2, 3, 64, 64, device="meta") for domain in "ab"})
-    assert torch.equal(torch.get_rng_state(), random)
-    assert method.adversarial_losses["a"].pool.state_dict()["images"] == []
-    largest = 4 * 2 * 16 * 70 * 70 * 2  # the padded images before the last convolution, two calls in one
-    assert graph < estimate - 5 * weights <= 1.05 * graph + 2 * largest
-    method.save_memory(recompute=True, by_direction=True, pieces=2)
-    thrifty = estimate_memory(method, {domain: torch.empty(2, 3, 64, 64, device="meta") for domain in "ab"})
-    assert thrifty - 5 * weights < 0.5 * (estimate - 5 * weights)
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        MemoryError(),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory: you tried to"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_running_out_of_memory_names_what_helps(error: Exception) -> None:
+    with pytest.raises(MachineError) as told, explained_exhaustion(make_cyclegan(), 4):
+        raise error
+    helps = "recompute=true, accumulate=4, data.batch_size=2, a smaller data.crop_size, generator.width take less"
+    assert str(told.value) == f"out of memory: {helps}"
+    with pytest.raises(RuntimeError, match="mat1 and mat2"), explained_exhaustion(make_cyclegan(), 4):
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
 
-@pytest.mark.parametrize("name", ["johnson", "adain", "fusion"])
-def test_what_losses_look_with_is_estimated_and_stays_whole(name: str) -> None:
-    method = make(name).double()  # what looks is brought to this type when it first sees an image
-    batch = {domain: torch.rand(1, 3, 32, 32, dtype=torch.float64) for domain in "ab"}
-    meta = {domain: torch.empty(1, 3, 32, 32, device="meta") for domain in "ab"}
-    torch.set_default_dtype(torch.float64)
-    try:
-        assert estimate_memory(method, meta) > 0
-    finally:
-        torch.set_default_dtype(torch.float32)
-    for player in method.players():
-        for term, value in player.terms(method.render(batch)).items():
-            assert value.isfinite(), term  # and has a content
-
-
-@pytest.mark.parametrize(("free", "warned"), [(1.0, True), (1e15, False)])
-def test_a_batch_that_does_not_fit_is_said_before_training(
-    free: float, warned: bool, tiny_data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_a_gpu_that_is_full_ends_a_run_in_one_line(
+    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(memory, "_find_free", lambda device: free)
-    monkeypatch.setattr(memory, "WORTH_ASKING", 1)
-    data = UnpairedData(str(tiny_data), load_size=18, crop_size=16, workers=0, batch_size=2)
-    make_trainer(callbacks=[MemoryEstimate()], max_steps=1).fit(make_cyclegan(), data)
-    said = "warning: memory: about 0.0 GiB for a batch of 2 at 16×16, and 0.0 GiB are free; recompute=true"
-    assert (said in capsys.readouterr().out) is warned
+    def fill(self: CycleGAN, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr(CycleGAN, "render", fill)
+    with pytest.raises(SystemExit) as stop:
+        run(monkeypatch, "experiment=custom", *make_overrides(tiny_data, tmp_path / "run"))
+    assert stop.value.code == MachineError.exit_code
+    (line,) = [line for line in capfd.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert line == "error: out of memory: recompute=true, a smaller data.crop_size, generator.width take less"
 
 
-def test_what_is_free_here_is_known() -> None:
-    assert 2**26 < memory._find_free(torch.device("cpu")) < 2**44
+LIMITED = """
+import resource, runpy, sys
+import torch, diptych.training.run, diptych.callbacks, diptych.methods, diptych.data  # what is there before a run
+limit = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize() + {room}
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+sys.path.insert(0, "{root}")
+runpy.run_path("{root}/train.py", run_name="__main__")
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="limits of address space are Linux's here")
+def test_really_running_out_of_memory_ends_in_one_line(tiny_data: Path, tmp_path: Path) -> None:
+    """A batch of three images at 256 pixels takes more than the 700 MiB that the process may have besides."""
+    more = ["data.load_size=256", "data.crop_size=256", "data.batch_size=3", "generator.width=32", "trainer=cpu"]
+    overrides = make_overrides(tiny_data, tmp_path / "run", *more, "callbacks.alarms.every=0")
+    command = [sys.executable, "-c", LIMITED.format(root=ROOT, room=700 * 2**20), "experiment=custom", *overrides]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == MachineError.exit_code, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    helps = "recompute=true, accumulate=3, data.batch_size=1, a smaller data.crop_size, generator.width take less"
+    assert line == f"error: out of memory: {helps}"

@@ -1,4 +1,4 @@
-"""The game: who moves, what is weighted, what is extra_state, how the rate falls."""
+"""The game: who moves, what is weighted, how the rate falls, what is kept of earlier batches."""
 
 import itertools
 import json
@@ -100,14 +100,14 @@ def test_terms_and_weights_match_strictly(player: str, term: str | None, message
 
 
 def test_extra_terms_enter_by_name() -> None:
-    extras = {"consistency_ab": Extra("fake_b", "real_a", LowResolution(4))}
+    extras = {"consistency_ab": Extra("fake_b", LowResolution(4), "real_a")}
     weights = {**WEIGHTS, "generator": {**WEIGHTS["generator"], "consistency_ab": 2.0}}
     trainer = make_trainer()
     trainer.fit(make_cyclegan(extras=extras, weights=weights), Batches(1))
     assert 0 < trainer.callback_metrics["generator/consistency_ab"] < 2
     with pytest.raises(UserError, match="no image 'fake_c'; there are cycled_a"):
         make_trainer().fit(
-            make_cyclegan(extras={"consistency_ab": Extra("fake_c", "real_a", LowResolution())}, weights=weights),
+            make_cyclegan(extras={"consistency_ab": Extra("fake_c", LowResolution(), "real_a")}, weights=weights),
             Batches(1),
         )
 

@@ -9,7 +9,15 @@ from torch import Tensor
 
 from diptych.data import Preparation, list_images
 from diptych.errors import DataError
-from diptych.metrics import EvaluationData, compare, evaluate, kid, sliced_wasserstein, train_classifier
+from diptych.metrics import (
+    DomainClassifier,
+    EvaluationData,
+    compare,
+    evaluate,
+    kid,
+    sliced_wasserstein,
+    train_classifier,
+)
 
 DATA = Path(__file__).parent.parent / "data" / "flat2fluent"
 PREPARATION = Preparation(64, 64)
@@ -43,7 +51,7 @@ def test_sliced_wasserstein_is_a_distance_of_sets() -> None:
     assert sliced_wasserstein(torch.rand(2, 3, 5, 5), torch.rand(3, 3, 5, 5)) > 0
 
 
-def test_kernel_distance_against_its_definition() -> None:
+def test_kid_against_its_definition() -> None:
     x, y = torch.randn(5, 3, dtype=torch.float64), torch.randn(4, 3, dtype=torch.float64) + 1
 
     def kernel(one: Tensor, other: Tensor) -> float:
@@ -55,7 +63,7 @@ def test_kernel_distance_against_its_definition() -> None:
     assert kid(x, y) == pytest.approx(within + other - 2 * between)
 
 
-def test_kernel_distance_does_not_depend_on_the_number_of_samples() -> None:
+def test_kid_does_not_depend_on_the_number_of_samples() -> None:
     torch.manual_seed(0)
     means = [sum(kid(torch.randn(count, 8), torch.randn(1000, 8)) for _ in range(40)) / 40 for count in (20, 200)]
     assert max(map(abs, means)) < 0.02
@@ -71,22 +79,28 @@ def shipped() -> EvaluationData:
     )
 
 
-@pytest.mark.slow
-def test_judge_tells_flat_from_rendered(shipped: EvaluationData) -> None:
+@pytest.fixture(scope="module")
+def classifier(shipped: EvaluationData) -> DomainClassifier:
+    """Half a minute's work, done once."""
     state = torch.get_rng_state()
-    train = {domain: load(domain, paths) for domain, paths in shipped.train.items()}
+    sets = [{domain: load(domain, paths) for domain, paths in each.items()} for each in (shipped.train, shipped.test)]
+    trained = train_classifier(*sets)
+    assert torch.equal(torch.get_rng_state(), state)
+    return trained
+
+
+@pytest.mark.slow
+def test_the_classifier_tells_flat_from_rendered(shipped: EvaluationData, classifier: DomainClassifier) -> None:
     test = {domain: load(domain, paths) for domain, paths in shipped.test.items()}
-    classifier = train_classifier(train, test)
     assert classifier.accuracy > 0.9
     assert classifier.share_of_b(test["b"]) > 0.85
     assert classifier.share_of_b(test["a"]) < 0.15
     assert classifier.swap().share_of_b(test["a"]) == pytest.approx(1 - classifier.share_of_b(test["a"]))
-    assert torch.equal(torch.get_rng_state(), state)
 
 
 @pytest.mark.slow
-def test_copying_scores_as_copying(shipped: EvaluationData) -> None:
-    result = evaluate(lambda images: images, shipped)
+def test_copying_scores_as_copying(shipped: EvaluationData, classifier: DomainClassifier) -> None:
+    result = evaluate(lambda images, styles: images, shipped, classifier=classifier)
     assert result.translator == pytest.approx(result.copying)
     assert result.translator["changed"] == 0
     assert result.images == len(shipped.test["a"])
@@ -94,7 +108,7 @@ def test_copying_scores_as_copying(shipped: EvaluationData) -> None:
     assert result.real["kid"] < 0.1 * result.copying["kid"]
     assert result.copying["psnr"] == pytest.approx(19.41, abs=0.3)
     perfect = evaluate(
-        lambda images: images, EvaluationData({}, {"a": shipped.test["b"], "b": shipped.test["b"]}, load)
+        lambda images, styles: images, EvaluationData({}, {"a": shipped.test["b"], "b": shipped.test["b"]}, load)
     )
     assert perfect.translator["ssim"] == pytest.approx(1, abs=1e-5)
     assert perfect.translator["swd"] < 0.3 * result.copying["swd"]
@@ -102,7 +116,7 @@ def test_copying_scores_as_copying(shipped: EvaluationData) -> None:
 
 def test_unaligned_sets_have_no_truth(shipped: EvaluationData) -> None:
     data = EvaluationData({}, {"a": shipped.test["a"][:4], "b": shipped.test["b"][4:10]}, load)
-    result = evaluate(lambda images: images * 0.5, data)
+    result = evaluate(lambda images, styles: images * 0.5, data)
     assert "psnr" not in result.translator
     assert result.translator["changed"] > 0.1
     assert result.classifier is None
@@ -111,4 +125,4 @@ def test_unaligned_sets_have_no_truth(shipped: EvaluationData) -> None:
 
 def test_evaluation_without_test_images_is_refused() -> None:
     with pytest.raises(DataError, match="no test images of domain A"):
-        evaluate(lambda images: images, EvaluationData({}, {"a": [], "b": []}, load))
+        evaluate(lambda images, styles: images, EvaluationData({}, {"a": [], "b": []}, load))

@@ -141,20 +141,20 @@ def test_a_generator_without_blocks_is_a_plain_encoder_and_decoder() -> None:
 
 
 @pytest.mark.parametrize("init", ["normal", "xavier", "kaiming", "orthogonal"])
-def test_initialisation(scheme: str) -> None:
+def test_initialisation(init: str) -> None:
     layer = nn.Conv2d(64, 64, 3)
     torch.manual_seed(0)
-    initialise(layer, scheme, init_gain=0.02)
+    initialise(layer, init, init_gain=0.02)
     assert layer.bias is not None
     assert layer.bias.abs().max() == 0
     weight = layer.weight.detach()
     fan_in = 64 * 9
     expected = {"normal": 0.02, "xavier": 0.02 * (2 / (2 * fan_in)) ** 0.5, "kaiming": (2 / fan_in) ** 0.5}
-    if scheme == "orthogonal":
+    if init == "orthogonal":
         rows = weight.flatten(1)
         torch.testing.assert_close(rows @ rows.T, 0.0004 * torch.eye(64), atol=1e-6, rtol=0)
     else:
-        assert weight.std().item() == pytest.approx(expected[scheme], rel=0.03)
+        assert weight.std().item() == pytest.approx(expected[init], rel=0.03)
 
 
 def test_initialisation_reaches_beneath_spectral_norm() -> None:

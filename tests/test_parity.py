@@ -141,7 +141,7 @@ def test_parity_of_training(folder: Path, tmp_path: Path) -> None:
     )
     trainer.fit(method.double(), data)
 
-    weights = method.weights["generator"]
+    weights = method.weights.by_player["generator"]
     names = {
         "D_A": ("discriminator/adversarial_b", 1.0),
         "D_B": ("discriminator/adversarial_a", 1.0),

@@ -10,12 +10,12 @@ from torch import Tensor
 
 from diptych.cli import main
 from diptych.errors import UserError
-from diptych.images import load_image, read_tensor, to_unit, write_image
-from diptych.inference import Controls, StyleFile, Stylizer
-from diptych.inference.controls import take_luminance, transfer_colours
-from diptych.inference.stylizing import CLASSIC_LAYERS, make_gatys
-from diptych.networks import AdaINGenerator, Vgg
-from diptych.translators import Translator
+from diptych.images import read_tensor, to_unit, write_image
+from diptych.inference import Controls
+from diptych.inference.colours import take_luminance, transfer_colours
+from diptych.networks import Vgg
+
+FORMAT1 = Path(__file__).parent / "data" / "format1"
 
 
 def paint(seed: int, *size: int) -> Tensor:
@@ -33,7 +33,7 @@ def pictures(tmp_path: Path) -> Path:
 def small_vgg(monkeypatch: pytest.MonkeyPatch) -> None:
     """VGG-16 is enough here, and drawn at random."""
     monkeypatch.setattr(
-        "diptych.inference.stylizing.load_encoder", lambda weights, **more: Vgg("vgg16", "random", **more)
+        "diptych.translators.recipes.load_encoder", lambda weights, **more: Vgg("vgg16", "random", **more)
     )
 
 
@@ -68,31 +68,12 @@ def test_transferred_colours_have_the_contents_mean_and_covariance() -> None:
     torch.testing.assert_close(transfer_colours(content, content), content, atol=1e-4, rtol=0)
 
 
-def test_style_files_carry_weights(tmp_path: Path) -> None:
-    assert StyleFile.parse("a.jpg") == StyleFile(Path("a.jpg"))
-    assert StyleFile.parse("a.jpg:0.3") == StyleFile(Path("a.jpg"), 0.3)
-    assert StyleFile.parse("C:a.jpg") == StyleFile(Path("C:a.jpg"))
-    (tmp_path / "odd:2").touch()
-    assert StyleFile.parse(f"{tmp_path}/odd:2") == StyleFile(tmp_path / "odd:2")
-
-
-def test_the_classic_recipe_is_the_one_of_the_tutorials(small_vgg: None) -> None:
-    gatys = make_gatys("classic", "random")
-    look = gatys.look
-    assert gatys.weights == {"content": 0.025, "style": 1.0, "total_variation": 1e-4}
-    assert (look.content.layers, look.style.layers) == ({"conv5_2": 1.0}, CLASSIC_LAYERS)
-    assert sum(CLASSIC_LAYERS.values()) == pytest.approx(1)
-    assert (look.content.scale, look.style.scale, look.total_variation.exponent) == ("gatys", "gatys", 2.5)
-    assert look.content.encoder.preprocessing == "caffe"
-    assert make_gatys("plain", "random", "conv3_1").look.content.layers == {"conv3_1": 1.0}
-
-
 def test_a_picture_is_stylized_with_everything_turned(pictures: Path, small_vgg: None) -> None:
     Image.linear_gradient("L").save(pictures / "mask.png")
     Image.new("L", (9, 9), "white").save(pictures / "white.png")
     words = ["stylize", str(pictures / "content.png"), "--out", str(pictures / "out"), "--steps", "3", "--every", "2"]
     words += ["--style", f"{pictures}/one.png:0.7", "--style", f"{pictures}/two.png:0.3", "--levels", "2"]
-    words += ["--mask", str(pictures / "mask.png"), "--mask", str(pictures / "white.png"), "--device", "cpu"]
+    words += ["--style-mask", str(pictures / "mask.png"), "--style-mask", str(pictures / "white.png")]
     words += ["--keep-colours", "transfer", "--strength", "0.8", "--weight", "style=100", "--recompute"]
     assert main(words) == 0
     assert Image.open(pictures / "out" / "content.png").size == (40, 36)
@@ -127,12 +108,18 @@ def test_a_grid_shows_every_style_at_every_strength(pictures: Path, small_vgg: N
         (["--style", "nope.png"], "nope.png"),
         (["--weight", "style=much"], "--weight style=much: say TERM=NUMBER"),
         (["--weight", "colour=1"], "weights of colour: there must be those of content, style, total_variation"),
-        (["--mask", "a.png", "--mask", "b.png"], "--mask is given 2 times and --style 1 times"),
+        (["--style-mask", "a.png", "--style-mask", "b.png"], "--style-mask is given 2 times and --style 1 times"),
         (["--optimizer", "sgd"], "optimizer = sgd must be one of lbfgs, adam, scipy"),
         (["--recipe", "secret"], "--recipe secret: must be one of plain, classic"),
         (["--style-scale", "0"], "--style-scale 0: must be above 0"),
         (["--content-layer", "conv9_9"], "Vgg has no layer 'conv9_9'"),
         (["--grid", "a,b"], "--grid a,b: say strengths with commas"),
+        (["--grid", "0,1", "--strength", "0.5"], "a grid shows several results: leave every and strength out"),
+        (["--colours", "sepia"], "colours = sepia must be one of result, luminance, transfer"),
+        (["--engine", "onnx"], "--engine onnx is for networks: optimisation runs by torch in fp32"),
+        (["--precision", "bf16"], "--precision bf16 is for networks"),
+        (["--translator", str(FORMAT1 / "adain.safetensors"), "--optimizer", "adam"], "--optimizer is of optimisation"),
+        (["--translator", str(FORMAT1 / "adain.safetensors"), "--seed", "1"], "takes no seed; it takes style by image"),
         (["--strength", "2"], "strength = 2 must lie between 0 and 1"),
     ],
 )
@@ -140,7 +127,7 @@ def test_mistakes_are_one_line(
     words: list[str], message: str, pictures: Path, small_vgg: None, capfd: pytest.CaptureFixture[str]
 ) -> None:
     styles = words if "--style" in words else ["--style", str(pictures / "one.png"), *words]
-    code = main(["stylize", str(pictures / "content.png"), "--out", str(pictures / "out"), "--steps", "1", *styles])
+    code = main(["stylize", str(pictures / "content.png"), "--out", str(pictures / "out"), *styles])
     errors = [line for line in capfd.readouterr().err.splitlines() if line.startswith("error")]
     assert code in (2, 4)
     assert len(errors) == 1
@@ -169,28 +156,43 @@ def test_the_encoder_that_comes_along_paints(pictures: Path, capfd: pytest.Captu
     assert "--encoder own: the classic recipe is made for VGG-19; --recipe plain takes any" in capfd.readouterr().err
 
 
-def test_a_network_looks_at_a_style_once_for_pictures_of_a_size(
-    pictures: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_file_that_cannot_be_used_is_named_and_the_others_stylized(
+    pictures: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    torch.manual_seed(0)
-    network = AdaINGenerator(encoder="small").eval().requires_grad_(False)
-    seen: list[torch.Size] = []
+    """Unreadable, or too small for the encoder; a grid and images on the way too."""
+    (pictures / "in").mkdir()
+    for name in ("b", "d"):
+        write_image(paint(3, 40, 44)[0], pictures / "in" / f"{name}.png")
+    (pictures / "in" / "a.png").write_bytes(b"nothing")
+    write_image(paint(3, 20, 44)[0], pictures / "in" / "c.png")
+    words = ["stylize", str(pictures / "in"), "--style", str(pictures / "one.png"), "--encoder", "own", "--steps", "2"]
+    for out, more, names in (
+        ("plain", ["--every", "1"], ["b-steps/00001.png", "b-steps/00002.png", "b.png", "d-steps/00001.png"]),
+        ("grid", ["--grid", "0,1"], ["b-grid.png", "d-grid.png"]),
+    ):
+        assert main([*words, "--out", str(pictures / out), *more]) == 4
+        printed = capfd.readouterr()
+        errors = [line for line in printed.err.splitlines() if line.startswith("error")]
+        assert len(errors) == 2
+        assert any("a.png: not a readable image" in line for line in errors)
+        assert any(
+            "c.png: the content is 20×44; an encoder's poolings need 32 pixels a side" in line for line in errors
+        )
+        assert "2 of 4 images translated" in printed.out
+        found = sorted(path.relative_to(pictures / out).as_posix() for path in (pictures / out).rglob("*.png"))
+        assert found[: len(names)] == names
+    kept, last = (read_tensor(pictures / "plain" / name) for name in ("b-steps/00002.png", "b.png"))
+    assert torch.equal(kept, last)
+    assert not torch.equal(read_tensor(pictures / "plain" / "b-steps" / "00001.png"), last)
 
-    def describe(style: Tensor) -> Tensor:
-        seen.append(style.shape)
-        return AdaINGenerator.encode_style(network, style)
 
-    monkeypatch.setattr(network, "encode_style", describe)
-    content, other = (load_image(pictures / f"{name}.png") for name in ("content", "two"))
-    files = [StyleFile(pictures / "one.png")]
-    paint = Stylizer(Translator(network), Controls())
-    first = paint(content, files)
-    assert not torch.equal(paint(other, files), first)
-    assert torch.equal(paint(content, files), first)
-    assert len(seen) == 1
-    paint(content.scale_shorter_side(18), files)
-    assert seen == [(1, 3, 36, 40), (1, 3, 18, 20)]
-    changing = Stylizer(Translator(network), Controls(colours="transfer"))
-    changing(content, files)
-    changing(other, files)
-    assert len(seen) == 4  # recoloured for each
+def test_a_grid_shows_what_the_strengths_give(pictures: Path) -> None:
+    """Of a network that controls strength itself, not images mixed."""
+    words = [str(pictures / "content.png"), "--style", str(pictures / "one.png"), "--device", "cpu"]
+    words += ["--translator", str(FORMAT1 / "adain.safetensors"), "--out", str(pictures / "out")]
+    assert main(["stylize", *words, "--grid", "0.5,1"]) == 0
+    grid = read_tensor(pictures / "out" / "content-grid.png")
+    for column, strength in ((1, "0.5"), (2, "1")):
+        assert main(["stylize", *words, "--strength", strength]) == 0
+        cell = grid[:, 18:, 2 + 42 * column :][:, :36, :40]
+        torch.testing.assert_close(cell, read_tensor(pictures / "out" / "content.png"), atol=1.01 / 127.5, rtol=0)

@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from diptych.cli import main
+from diptych.translators.bundle import CHECKPOINT_FORMAT
 
 ROOT = Path(__file__).parent.parent
 CONF = ROOT / "conf"
@@ -28,21 +29,22 @@ SWITCHES = [
     "precision=bf16",
     "precision=auto",
     "channels_last=false",
-    "recompute=true by_direction=true accumulate=2 data.batch_size=2",
+    "recompute=true accumulate=2 data.batch_size=2",
     "method=johnson method.weights.generator.adversarial_ab=1.0e+9 precision=bf16 " + " ".join(RANDOM),
     "method=wct method.deepest=2 method.levels=1 precision=bf16 " + " ".join(RANDOM),
-    "method=dumoulin generator=conditional generator.styles=3 precision=bf16 " + " ".join(RANDOM),
+    "method=dumoulin generator.styles=3 precision=bf16 " + " ".join(RANDOM),
     "generator.norm=batch generator.dropout=true ~callbacks.ema",
     "generator.upsampling=antialias generator.downsampling=antialias discriminator.spectral_norm=true",
     "method.adversarial._target_=diptych.losses.Hinge method.init=orthogonal data.swap=true",
-    "method=cut generator=cut discriminator=cut method.projector.selection=attention precision=bf16",
+    "method=cut method.projector.selection=attention precision=bf16",
     "method=cut +method.contrastive.negatives._target_=diptych.losses.Transport data.batch_size=2 accumulate=2",
-    "method=dclgan generator=cut discriminator=cut recompute=true",
-    "method=pix2pix data.paired=true generator=unet generator.depth=3 callbacks.alarms.every=1",
+    "method=dclgan recompute=true",
+    "method=pix2pix data.paired=true generator.depth=3 callbacks.alarms.every=1",
     "+method.extras.style._target_=diptych.methods.Extra +method.extras.style.image=fake_b "
     "+method.extras.style.reference=real_b +method.extras.style.loss._target_=diptych.losses.GramStyle "
-    "+method.extras.style.loss.layers={relu1_1:1,relu2_1:0.5} +method.weights.generator.style=1 "
+    "+method.extras.style.loss.layers={relu1_1:1,relu2_1:0.5} +method.extras.style.weight=2 "
     "+method.extras.style.loss.encoder={_target_:diptych.networks.Vgg,kind:vgg16,weights:random}",
+    "+extra=[gram,moments,sliced,perceptual,colour,edges,low_resolution,ssim,total_variation]",
     "discriminator=multiscale callbacks.alarms.every=1",
     "method=encoder_decoder data.paired=true generator.blocks=0 recompute=true",
     "method=fusion method.encoder.weights=random method.encoder.kind=vgg16 method.width=4 method.fusion=concatenate "
@@ -51,13 +53,13 @@ SWITCHES = [
     "method.schedule.shape=cosine data.batch_size=2 data.flip=false data.workers=1 data.cache=false",
 ]
 NEEDS = {  # what a method does not do without
-    "method=pix2pix": ["data.paired=true"],
+    "method=pix2pix": ["data.paired=true", "generator.depth=3"],
     "method=encoder_decoder": ["data.paired=true"],
     "method=adain": RANDOM,
     "method=wct": RANDOM,
     "method=fusion": [*RANDOM, "method.width=4"],
     "method=johnson": RANDOM,
-    "method=dumoulin": [*RANDOM, "generator=conditional", "generator.styles=3"],
+    "method=dumoulin": [*RANDOM, "generator.styles=3"],
 }
 
 
@@ -178,7 +180,7 @@ def test_a_resumed_run_goes_on_where_it_stopped(
     run(monkeypatch, "experiment=custom", *make_overrides(tiny_data, halved, *longer[:1], *stop))
     first = load(halved)
     assert first["diptych"]["iteration"] == 5
-    assert first["diptych"]["format"] == 1
+    assert first["diptych"]["format"] == CHECKPOINT_FORMAT
     assert len(first["diptych"]["processes"][0]["extra_state"]["pool_a"]["images"]) == 2
     assert first["callbacks"]["EMA"]["updates"] == 5
     resumed = make_overrides(tiny_data, halved, *longer, "resume=auto", "resume_changes=allow", "method.pool_size=2")

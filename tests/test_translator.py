@@ -5,23 +5,24 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import make_cyclegan
+from conftest import make_cyclegan, make_trainer
 from safetensors.torch import save_file
 
 import diptych
 from diptych.errors import FileError
 from diptych.networks import build, initialise
-from diptych.translators import Translator, load_translator
+from diptych.training.checkpoint import RunState
+from diptych.translators import NetworkTranslator, load_translator
 from diptych.translators.foreign.cyclegan import recognise
 
 PARITY = Path(__file__).parent / "data" / "parity"
 
 
 @pytest.fixture
-def translator() -> Translator:
+def translator() -> NetworkTranslator:
     network = build("ResnetGenerator", width=4, blocks=2, upsampling="resize")
     initialise(network)
-    return Translator(network.eval(), {"direction": "ab", "from": "flat", "to": "fluent", "size": 16})
+    return NetworkTranslator(network.eval(), {"direction": "ab", "from": "flat", "to": "fluent", "size": 16})
 
 
 def write_bundle(path: Path, header: object, tensors: dict[str, torch.Tensor] | None = None) -> Path:
@@ -30,7 +31,7 @@ def write_bundle(path: Path, header: object, tensors: dict[str, torch.Tensor] | 
     return path
 
 
-def test_round_trip(translator: Translator, tmp_path: Path) -> None:
+def test_round_trip(translator: NetworkTranslator, tmp_path: Path) -> None:
     path = tmp_path / "deep" / "ab.safetensors"
     translator.save(path)
     loaded = diptych.load_translator(path)
@@ -42,14 +43,14 @@ def test_round_trip(translator: Translator, tmp_path: Path) -> None:
     assert [entry.name for entry in path.parent.iterdir()] == ["ab.safetensors"]
 
 
-def test_call_checks_its_images(translator: Translator) -> None:
+def test_call_checks_its_images(translator: NetworkTranslator) -> None:
     for shape in ((3, 8, 8), (1, 1, 8, 8)):
         with pytest.raises(ValueError, match="expected N×3×H×W"):
             translator(torch.zeros(shape))
     assert translator(torch.zeros(1, 3, 8, 8, dtype=torch.float64)).dtype == torch.float64
 
 
-def test_direction_of_a_bundle_is_fixed(translator: Translator, tmp_path: Path) -> None:
+def test_direction_of_a_bundle_is_fixed(translator: NetworkTranslator, tmp_path: Path) -> None:
     translator.save(tmp_path / "ab.safetensors")
     with pytest.raises(FileError, match="translates ab, not ba"):
         load_translator(tmp_path / "ab.safetensors", "ba")
@@ -58,7 +59,7 @@ def test_direction_of_a_bundle_is_fixed(translator: Translator, tmp_path: Path) 
 def test_checkpoint_holds_both_directions(tmp_path: Path) -> None:
     method = make_cyclegan()
     checkpoint = {"state_dict": method.state_dict()}
-    method.on_save_checkpoint(checkpoint)
+    RunState().on_save_checkpoint(make_trainer(), method, checkpoint)
     torch.save(checkpoint, tmp_path / "last.ckpt")
     images = torch.rand(1, 3, 16, 16)
     for direction, network in method.translators.items():
@@ -113,7 +114,7 @@ def test_architecture_is_inferred_from_tensors(config: dict) -> None:
     again.load_state_dict(tensors, strict=True)
 
 
-def spoil(path: Path, kind: str, translator: Translator) -> None:
+def spoil(path: Path, kind: str, translator: NetworkTranslator) -> None:
     """Write a file that is no translator."""
     header = {"format": 1, **translator.network.describe(), "notes": {}}
     tensors = translator.network.state_dict()
@@ -130,7 +131,7 @@ def spoil(path: Path, kind: str, translator: Translator) -> None:
         case "damaged header":
             write_bundle(path, '{"format": 1')
         case "newer":
-            write_bundle(path, header | {"format": 2}, tensors)
+            write_bundle(path, header | {"format": 3}, tensors)
         case "unknown network":
             write_bundle(path, header | {"network": "os.system"}, tensors)
         case "too wide":
@@ -171,7 +172,7 @@ def spoil(path: Path, kind: str, translator: Translator) -> None:
         ("x.safetensors", "truncated", "not a whole safetensors file"),
         ("x.safetensors", "no header", "header says nothing of a network"),
         ("x.safetensors", "damaged header", "header is damaged"),
-        ("x.safetensors", "newer", "bundle format 2, this version reads 1: upgrade"),
+        ("x.safetensors", "newer", "bundle format 3, this version reads up to 2: upgrade"),
         ("x.safetensors", "unknown network", "unknown network 'os.system'"),
         ("x.safetensors", "too wide", "between 1 and 1024"),
         ("x.safetensors", "missing tensor", "lacks tensor 'model.1.weight'"),
@@ -191,7 +192,7 @@ def spoil(path: Path, kind: str, translator: Translator) -> None:
     ],
 )
 def test_what_is_no_translator_is_refused(
-    name: str, kind: str, message: str, translator: Translator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, kind: str, message: str, translator: NetworkTranslator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     path = tmp_path / name

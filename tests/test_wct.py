@@ -6,16 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import paint_in
 from test_family import make
 from torch import Tensor
 
 from diptych.errors import UserError
-from diptych.inference.stylizing import paint_in_codes
-from diptych.losses.style_transfer import Style
 from diptych.networks import WCTGenerator
 from diptych.networks.statistics import raise_power
-from diptych.networks.wct_generator import colour, measure_covariance, whiten
-from diptych.translators import Translator, load_translator
+from diptych.networks.wct_generator import colour_features, measure_covariance, whiten
+from diptych.translators import NetworkTranslator, Style, load_translator
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +32,7 @@ def test_features_are_whitened_and_coloured_as_the_paper_says() -> None:
     random = torch.Generator().manual_seed(0)
     content, style = (torch.randn(1, 6, 9, 7, generator=random, dtype=torch.float64) * 3 + 1 for _ in range(2))
     mean, covariance = measure_covariance(style)
-    found = colour(whiten(content), mean, raise_power(covariance, 0.5))[0].flatten(1).numpy()
+    found = colour_features(whiten(content), mean, raise_power(covariance, 0.5))[0].flatten(1).numpy()
 
     def decompose(features: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         flat = features[0].flatten(1).numpy()
@@ -53,7 +52,7 @@ def test_levels_go_from_deep_to_shallow(network: WCTGenerator) -> None:
     content, code = paint(0), network.encode_style(paint(1))
     image = content
     for name, (mean, root) in zip(network.names, network._split(code), strict=True):
-        image = network.decoder[name](colour(whiten(network.encoder(image, (name,))[name]), mean, root))
+        image = network.decoder[name](colour_features(whiten(network.encoder(image, (name,))[name]), mean, root))
     torch.testing.assert_close(network(content, code), image)
     with pytest.raises(UserError, match=r"levels = 3 must be at most deepest = 2"):
         WCTGenerator(encoder="small", deepest=2, levels=3)
@@ -71,26 +70,27 @@ def test_any_size_comes_back(network: WCTGenerator, size: tuple[int, int]) -> No
 def test_styles_are_mixed_by_weights_masks_and_strength(network: WCTGenerator) -> None:
     content, one, two = (paint(seed, 32, 48) for seed in range(3))
     codes = [network.encode_style(style) for style in (one, two)]
-    alone = paint_in_codes(network, content, [Style(one)])
+    alone = paint_in(network, content, [Style(one)])
     torch.testing.assert_close(alone, network(content, codes[0]).clamp(-1, 1), atol=1e-4, rtol=1e-4)
-    mixed = paint_in_codes(network, content, [Style(one, 7), Style(two, 3)])
-    wanted = network.paint(content, codes, [torch.full((1, 1, 1, 1), share) for share in (0.7, 0.3)]).clamp(-1, 1)
+    mixed = paint_in(network, content, [Style(one, weight=7), Style(two, weight=3)])
+    wanted = network.blend(content, codes, [torch.full((1, 1, 1, 1), share) for share in (0.7, 0.3)]).clamp(-1, 1)
     torch.testing.assert_close(mixed, wanted, atol=1e-4, rtol=1e-4)
     ones = torch.ones(1, 1, 32, 48)
-    torch.testing.assert_close(paint_in_codes(network, content, [Style(one, mask=ones)]), alone, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(paint_in(network, content, [Style(one, mask=ones)]), alone, atol=1e-3, rtol=1e-3)
     left = ones.clone()
     left[..., 24:] = 0
-    halves = paint_in_codes(network, content, [Style(one, mask=left), Style(two, mask=1 - left)])
+    halves = paint_in(network, content, [Style(one, mask=left), Style(two, mask=1 - left)])
     assert (halves - alone)[..., :8].abs().mean() < (halves - alone)[..., 40:].abs().mean()
-    torch.testing.assert_close(paint_in_codes(network, content, [Style(one)], 0.0), content, atol=1e-5, rtol=0)
-    away = [(paint_in_codes(network, content, [Style(one)], s) - content).abs().mean() for s in (0, 0.3, 0.6, 1)]
+    torch.testing.assert_close(paint_in(network, content, [Style(one)], 0.0), content, atol=1e-5, rtol=0)
+    away = [(paint_in(network, content, [Style(one)], s) - content).abs().mean() for s in (0, 0.3, 0.6, 1)]
     assert all(later > earlier for earlier, later in pairwise(away))
 
 
 def test_terms_are_the_papers() -> None:
     method = make("wct")
     network, batch = method.generator_ab, {"a": torch.rand(1, 3, 16, 16), "b": torch.rand(1, 3, 24, 16)}
-    terms = method.generator_terms(method.render(batch))
+    images = method.render(batch)
+    terms = method.generator_terms(images)
     pixels, features = [], []
     for image in batch.values():
         for name in ("relu3_1", "relu2_1"):
@@ -100,11 +100,12 @@ def test_terms_are_the_papers() -> None:
             features.append((network.encoder(drawn, (name,))[name] - feature).square().mean())
     torch.testing.assert_close(terms["pixel"], sum(pixels) / 4)
     torch.testing.assert_close(terms["feature"], sum(features) / 4)
-    torch.testing.assert_close(network.usual, network.encode_style(batch["b"]))
+    method.update_statistics(images)
+    torch.testing.assert_close(network.mean_code, network.encode_style(batch["b"]))
 
 
 def test_a_bundle_carries_its_encoder(network: WCTGenerator, tmp_path: Path) -> None:
-    Translator(network).save(tmp_path / "ab.safetensors")
+    NetworkTranslator(network).save(tmp_path / "ab.safetensors")
     loaded = load_translator(tmp_path / "ab.safetensors")
     content, style = paint(0), paint(1, 20, 60)
     expected = network(content, network.encode_style(style)).clamp(-1, 1)

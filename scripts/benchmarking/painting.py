@@ -13,14 +13,13 @@ from torch.nn.functional import conv2d, interpolate, pad
 from benchmarking.apart import Make, run_apart
 from benchmarking.measuring import Measurement, Variant, time_call
 from benchmarking.textbook import Generator
-from diptych.inference import choose_engine, make_gatys
+from diptych.inference import choose_engine
 from diptych.inference.device import settle
 from diptych.inference.engines import is_installed
-from diptych.losses.style_transfer import Objective, Style
+from diptych.losses import StyleReference
 from diptych.networks import AdaINGenerator, build
 from diptych.networks.winograd import Conv3x3
-from diptych.translators import Translator
-from diptych.translators.gatys import Gatys
+from diptych.translators import GatysTranslator, NetworkTranslator, make_gatys
 from diptych.translators.pixels import PixelState, descend
 
 FRAMES = 3  # a round
@@ -45,8 +44,8 @@ class PlainAdaIN:
     def __call__(self, content: Tensor, style: Tensor) -> Tensor:
         one, other = (self.encode(image) for image in (content, style))
         mean, deviation = one.mean((2, 3), keepdim=True), (one.var((2, 3), keepdim=True, correction=0) + 1e-5).sqrt()
-        wanted = (other.var((2, 3), keepdim=True, correction=0) + 1e-5).sqrt()
-        return self.decode(wanted * (one - mean) / deviation + other.mean((2, 3), keepdim=True))
+        target = (other.var((2, 3), keepdim=True, correction=0) + 1e-5).sqrt()
+        return self.decode(target * (one - mean) / deviation + other.mean((2, 3), keepdim=True))
 
     def encode(self, image: Tensor) -> Tensor:
         x = self.network.encoder.normalise(image)
@@ -90,7 +89,7 @@ def make_feed_forward(size: int, engine: str | None) -> Variant:
     content = draw(1, size)
     network = build("ResnetGenerator", width=32, blocks=5).eval().requires_grad_(False)
     if engine:
-        return partial(count_frames, partial(choose_engine(Translator(network), engine), content))
+        return partial(count_frames, partial(choose_engine(NetworkTranslator(network), engine), content))
     plain = Generator(32, 5).eval().requires_grad_(False)
     plain.load_state_dict(network.state_dict())
     return partial(count_frames, partial(plain, content))
@@ -112,8 +111,8 @@ def benchmark_paint(options: argparse.Namespace) -> list[Measurement]:
 def make_descent(options: argparse.Namespace, kind: str, goal: float | None = None) -> Variant:
     """Return rounds of a descent to the goal, or of so many steps where there is none."""
     gatys = make_gatys("plain", options.encoder)
-    gatys.look.content.encoder.recompute = kind == "recompute"
-    content, style = draw(1, options.size), Style(draw(2, options.size))
+    gatys.loss.content.encoder.recompute = kind == "recompute"
+    content, style = draw(1, options.size), StyleReference(draw(2, options.size))
 
     def round_of() -> float:
         start = time.perf_counter()
@@ -125,12 +124,12 @@ def make_descent(options: argparse.Namespace, kind: str, goal: float | None = No
     return round_of
 
 
-def walk(gatys: Gatys, kind: str, content: Tensor, style: Style) -> Iterator[float]:
+def walk(gatys: GatysTranslator, kind: str, content: Tensor, style: StyleReference) -> Iterator[float]:
     """Yield the loss before each step from the content; `textbook` describes content and style again every time."""
-    kept = gatys.weigh(Objective(gatys.look, content, [style]))
+    kept = gatys.weigh(content, [style])
 
     def again(image: Tensor) -> Tensor:
-        return gatys.weigh(Objective(gatys.look, content, [style]))(image)
+        return gatys.weigh(content, [style])(image)
 
     optimizer = "scipy" if kind == "scipy" else "lbfgs"
     steps = descend(again if kind == "textbook" else kept, content, optimizer, BOUND, PixelState())  # type: ignore[arg-type]
@@ -143,7 +142,7 @@ def benchmark_descend(options: argparse.Namespace) -> list[Measurement]:
         goal = None  # one step says how much memory it takes
     else:
         gatys = make_gatys("plain", options.encoder)
-        steps = walk(gatys, "lbfgs", draw(1, options.size), Style(draw(2, options.size)))
+        steps = walk(gatys, "lbfgs", draw(1, options.size), StyleReference(draw(2, options.size)))
         losses = list(itertools.islice(steps, options.steps))
         goal = losses[-1]
         print(f"loss: {losses[0]:.4g} at the start, to be brought to {goal:.4g}")

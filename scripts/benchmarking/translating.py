@@ -11,16 +11,15 @@ from pathlib import Path
 
 import torch
 from PIL import Image
-from torch import Tensor
 from torchvision.transforms.functional import to_pil_image, to_tensor
 
 from benchmarking.apart import Make, run_apart
 from benchmarking.measuring import Measurement, Variant
 from benchmarking.textbook import Generator
-from diptych.inference import choose_engine, plan, translate_files
+from diptych.inference import Engine, Settings, choose_engine, plan, translate_files
 from diptych.inference.engines import is_installed
 from diptych.networks import Network, build
-from diptych.translators import Translator
+from diptych.translators import NetworkTranslator
 
 
 def loop_plainly(generator: Generator, source: Path, out: Path, device: torch.device) -> None:
@@ -33,12 +32,10 @@ def loop_plainly(generator: Generator, source: Path, out: Path, device: torch.de
             to_pil_image((generator(image)[0].cpu() + 1) / 2).save(out / path.name, quality=95)
 
 
-def translate_with(
-    translator: Translator, engine: Callable[[Tensor], Tensor], batch: int, source: Path, out: Path
-) -> None:
+def translate_with(engine: Engine, batch: int, source: Path, out: Path) -> None:
     """Do what `diptych translate` does once everything is loaded."""
     shutil.rmtree(out, ignore_errors=True)
-    translate_files(translator, plan([source], out), batch, engine=engine)
+    translate_files(engine.translator, plan([source], out), Settings(batch_size=batch))
 
 
 def time_folder(call: Callable[[], None], images: int) -> float:
@@ -64,9 +61,9 @@ def make_plain(options: argparse.Namespace, source: Path, out: Path) -> Variant:
 
 def make_engine(options: argparse.Namespace, word: str, precision: str, source: Path, out: Path) -> Variant:
     """Return rounds of `diptych translate` with an engine."""
-    translator = Translator(make_network(options).to(options.device))
+    translator = NetworkTranslator(make_network(options).to(options.device))
     engine = choose_engine(translator, word, precision)
-    call = partial(translate_with, translator, engine, options.batch, source, out)
+    call = partial(translate_with, engine, options.batch, source, out)
     return partial(time_folder, call, options.count)
 
 

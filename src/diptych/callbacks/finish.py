@@ -15,7 +15,6 @@ from diptych.data import UnpairedData
 from diptych.files import write_text
 from diptych.methods import Method
 from diptych.metrics import Evaluation, EvaluationData, evaluate
-from diptych.networks import Network, StyleNetwork
 from diptych.training.resume import FINISHED
 from diptych.translators import NetworkTranslator
 from diptych.translators.variants import translate_like
@@ -43,8 +42,9 @@ class Finish(Callback):
         if not trainer.is_global_zero:
             return
         console = Console()
+        translators = find_translators(trainer, pl_module)
         paths = {}
-        for direction, translator in find_translators(trainer, pl_module).items():
+        for direction, translator in translators.items():
             paths[direction] = self.run_dir / "translators" / f"{direction}.safetensors"
             translator.notes = self._note(trainer, pl_module, direction)
             translator.save(paths[direction])
@@ -56,7 +56,7 @@ class Finish(Callback):
             write_text(self.run_dir / "metrics.json", text + "\n")
         write_text(self.run_dir / FINISHED, f"{pl_module.iteration}\n")
         direction, path = next(iter(paths.items()))
-        self._say_next(console, pl_module.translators[direction], path)
+        self._say_next(console, translators[direction], path)
 
     def _evaluate(self, translator: NetworkTranslator, data: UnpairedData, direction: str, console: Console) -> None:
         here, there = tuple(direction)
@@ -89,10 +89,10 @@ class Finish(Callback):
             "images_seen": method.images_seen,
         }
 
-    def _say_next(self, console: Console, network: Network, path: Path) -> None:
+    def _say_next(self, console: Console, translator: NetworkTranslator, path: Path) -> None:
         """Print where things are and the command that applies them."""
         console.print(f"Pictures: {self.run_dir / 'samples' / 'final.png'}", soft_wrap=True, highlight=False)
         words = ["stylize", "YOUR_IMAGES", "--style", "AN_IMAGE"]
-        command = ["diptych", *(words if isinstance(network, StyleNetwork) else ["translate", "YOUR_IMAGES"])]
+        command = ["diptych", *(words if "image" in translator.style_sources else ["translate", "YOUR_IMAGES"])]
         command += ["--translator", str(path), "--out", "translated"]
         console.print(f"Next: {shlex.join(command)}", soft_wrap=True, highlight=False, markup=False)

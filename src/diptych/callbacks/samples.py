@@ -14,6 +14,7 @@ from diptych.callbacks.ema import find_translators
 from diptych.data import UnpairedData
 from diptych.images import draw_grid, write_image
 from diptych.methods import Method
+from diptych.networks import StyleNetwork
 from diptych.translators import NetworkTranslator
 from diptych.translators.variants import list_variants, translate_like
 
@@ -56,10 +57,12 @@ class Samples(Callback):
         for here, there in (("a", "b"), ("b", "a")):
             if here + there not in translators:
                 continue
-            paths = data.sample_paths(here, count)
-            real, references = data.load(here, paths), data.load(there, data.sample_paths(there, count))
+            paths, translator = data.sample_paths(here, count), translators[here + there]
+            known = isinstance(translator.network, StyleNetwork) and translator.network.style_names
+            styles = data.train_paths[there] if known else data.sample_paths(there, count)
+            real, references = data.load(here, paths), data.load(there, styles[:count])
             columns.append(_Column(data.names[here], real))
-            columns += _translate(translators[here + there], real, references, f"to {data.names[there]}")
+            columns += _translate(translator, real, references, f"to {data.names[there]}")
             if there + here in translators:
                 back = translate_like(translators[there + here], columns[-1].images, real)
                 columns.append(_Column(f"back to {data.names[here]}", back))

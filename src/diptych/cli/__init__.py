@@ -1,4 +1,4 @@
-"""`diptych translate | evaluate | describe | stylize | data`: what one does with a trained translator, and with data.
+"""The commands: what one does with a trained translator, with styles, and with data.
 
 Nothing heavy is imported before a command needs it, so that `diptych --help` answers at once.
 """
@@ -11,11 +11,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from diptych import __version__
 from diptych.cli.data import add_data_commands
-from diptych.cli.options import FILE_HELP, add_translator, positive
-from diptych.cli.style import add_style_commands
+from diptych.cli.options import FILE_HELP, add_device, add_translator, positive
+from diptych.cli.similarity import add_similarity_command
+from diptych.cli.stylize import add_stylize_command
 from diptych.cli.translate import add_translate_command
-from diptych.errors import MachineError, UserError
+from diptych.errors import UserError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,12 +41,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="diptych", description="Apply and measure translators learnt by train.py.")
+    parser.add_argument("--version", action="version", version=f"diptych {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     add_translate_command(commands)
+    add_stylize_command(commands)
 
     evaluate = commands.add_parser("evaluate", help="measure a translator on a test set")
     add_translator(evaluate)
+    add_device(evaluate)
     evaluate.add_argument("--data", type=Path, required=True, metavar="DIR", help="holds testA testB [trainA trainB]")
     evaluate.add_argument("--out", type=Path, default=Path("evaluation.json"), metavar="FILE", help="JSON to write")
     evaluate.add_argument("--size", type=positive, metavar="N", help="side of the images (default: as trained)")
@@ -60,7 +65,7 @@ def _make_parser() -> argparse.ArgumentParser:
     describe.add_argument("--direction", choices=("ab", "ba"), help="which translator of a checkpoint")
     describe.set_defaults(run=_describe)
 
-    add_style_commands(commands)
+    add_similarity_command(commands)
     add_data_commands(commands)
     return parser
 
@@ -68,20 +73,17 @@ def _make_parser() -> argparse.ArgumentParser:
 def _evaluate(options: argparse.Namespace) -> int:
     from rich.console import Console
 
+    from diptych.files import write_text
     from diptych.inference import choose_device, evaluate_on_folder
     from diptych.translators import load_translator
 
     console = Console()
-    translator = load_translator(options.translator, options.direction)
-    translator.network.to(choose_device(options.device))
+    translator = load_translator(options.translator, options.direction).to(choose_device(options.device))
     with console.status("evaluating"):
         scores = evaluate_on_folder(translator, options.data, options.direction, options.size)
     console.print(scores.to_table(translator.title))
     record = {"translator": str(options.translator), "data": str(options.data), **scores.to_dict()}
-    try:
-        options.out.write_text(json.dumps(record, indent=2) + "\n")
-    except OSError as error:
-        raise MachineError(f"{options.out}: cannot be written ({error.strerror})") from None
+    write_text(options.out, json.dumps(record, indent=2) + "\n")
     print(f"saved in {options.out}")
     return 0
 
@@ -104,6 +106,7 @@ def _describe(options: argparse.Namespace) -> int:
     network = translator.network
     count = sum(parameter.numel() for parameter in network.parameters())
     print(f"{options.file}: {translator.notes.get('recognised') or 'a translator, ' + translator.title}")
+    print(f"kind: {translator.kind}; beside the image it takes {', '.join(translator.list_taken()) or 'nothing'}")
     print(f"network: {type(network).__name__}, {count:,} parameters")
     for name, value in network.arguments.items():
         print(f"  {name}: {value}")

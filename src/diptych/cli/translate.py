@@ -1,68 +1,121 @@
-"""`diptych translate`: files and folders through a translator, as much of it as is wanted and where it is."""
+"""`diptych translate`, and what it shares with `diptych stylize`: files through a translator."""
 
 import argparse
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from diptych.cli.options import add_translator, count_files, positive
-from diptych.errors import DataError
+from diptych.cli.options import add_controls, add_files, add_run, add_style, add_translator, count_files
+from diptych.errors import DataError, UserError
 
 if TYPE_CHECKING:
-    from diptych.inference.folders import Outcome
+    from collections.abc import Callable
+
+    from diptych.inference import Engine, Outcome, Settings, Styles
+    from diptych.translators import Translator
+
+_STYLE = "an image's file, a number or a name, whichever the translator takes; given several times they are mixed"
 
 
 def add_translate_command(commands: Any) -> None:
     """Add `translate` to the command line."""
     translate = commands.add_parser("translate", help="translate images", description="Translate files and folders.")
-    add = translate.add_argument
-    add("input", nargs="+", type=Path, help="images, or folders searched recursively")
+    add_files(translate)
     add_translator(translate)
-    add("--out", type=Path, required=True, metavar="DIR", help="where translations go")
-    add("--strength", type=float, default=1.0, metavar="S", help="from 0, the input, to 1, the full effect (default 1)")
-    add("--colours", default="result", metavar="result|luminance", help="luminance: colours stay the input's")
-    add("--mask", type=Path, metavar="FILE_OR_FOLDER", help="white where the translation goes: for all, or for each")
-    add("--batch-size", type=positive, default=4, metavar="N", help="images at a time (default 4)")
-    add("--size", type=positive, metavar="N", help="bring the shorter side to N pixels first")
-    add("--keep-alpha", action="store_true", help="put an image's transparency back on its result")
-    add("--max-pixels", type=positive, metavar="N", help="refuse larger images (default 150,000,000)")
-    add("--engine", default="auto", help="auto, torch, compile, onnx, openvino (default auto)")
-    add("--precision", default="fp32", help="fp32 or bf16 (default fp32)")
-    translate.set_defaults(run=_translate)
+    add_style(translate, False, _STYLE)
+    add_controls(translate)
+    add_run(translate)
+    translate.set_defaults(run=_translate, strengths=())
 
 
 def _translate(options: argparse.Namespace) -> int:
-    from rich.progress import Progress
+    return run_network(options)
 
-    from diptych.images.form import MAX_PIXELS
-    from diptych.inference import Controls, Masks, choose_device, choose_engine, plan, translate_files
+
+def run_network(options: argparse.Namespace) -> int:
+    """Translate files by the translator that the options name."""
+    from diptych.inference import choose_device, choose_engine
     from diptych.translators import load_translator
 
-    controls, max_pixels = Controls(options.strength, options.colours), options.max_pixels or MAX_PIXELS
-    masks = Masks(options.mask, max_pixels) if options.mask else None
-    translator = load_translator(options.translator, options.direction)
-    translator.network.to(choose_device(options.device))
-    jobs = plan(options.input, options.out, translator.output, options.keep_alpha)
+    translator = load_translator(options.translator, options.direction).to(choose_device(options.device))
+    return run(options, translator, partial(choose_engine, translator, options.engine, options.precision))
+
+
+def run(options: argparse.Namespace, translator: "Translator", choose: "Callable[[int, bool], Engine]") -> int:
+    """Translate files; `choose` returns the engine for so many images, and whether they are all that it is given."""
+    from diptych.inference import choose_device, plan, translate_files
+
+    settings = _read_settings(options, translator)
+    settings.check(translator)
+    protected = [path for holder in (settings.styles, settings.masks) if holder for path in holder.files]
+    grid = bool(settings.strengths)
+    jobs = plan(options.input, options.out, translator.output, options.keep_alpha, grid, protected)
     print(translator.notes.get("recognised") or translator.title, flush=True)
-    engine = choose_engine(translator, options.engine, options.precision, len(jobs))
+    engine = choose(len(jobs), settings.fits_engines(translator))
     print(f"engine: {engine.name}", flush=True)
-    with Progress() as progress:
-        task = progress.add_task("translating", total=len(jobs))
-        outcome = translate_files(
-            translator,
-            jobs,
-            options.batch_size,
-            options.size,
-            advance=lambda job: progress.advance(task),
-            keep_alpha=options.keep_alpha,
-            max_pixels=max_pixels,
-            engine=engine,
-            controls=controls,
-            masks=masks,
-        )
+    device = choose_device(options.device)
+    with _show_progress(len(jobs)) as (advance, watch):
+        outcome = translate_files(engine.translator, jobs, settings, advance, watch, device)
     _tell(outcome)
     print(f"{len(jobs) - len(outcome.failures)} of {len(jobs)} images translated into {options.out}")
     return DataError.exit_code if outcome.failures else 0
+
+
+def _read_settings(options: argparse.Namespace, translator: "Translator") -> "Settings":
+    """Read what the options name, styles and masks too."""
+    from diptych.images.form import MAX_PIXELS
+    from diptych.inference import Controls, Masks, Settings
+
+    controls, max_pixels = Controls(options.strength, options.colours), options.max_pixels or MAX_PIXELS
+    return Settings(
+        controls=controls,
+        styles=_read_styles(options, translator, max_pixels),
+        seed=options.seed,
+        steps=options.steps,
+        masks=Masks(options.mask, max_pixels) if options.mask else None,
+        strengths=options.strengths,
+        batch_size=options.batch_size,
+        size=options.size,
+        keep_alpha=options.keep_alpha,
+        max_pixels=max_pixels,
+        every=options.every,
+    )
+
+
+def _read_styles(options: argparse.Namespace, translator: "Translator", max_pixels: int) -> "Styles | None":
+    from diptych.inference import StyleRequest, Styles
+
+    masks, count = options.style_mask, len(options.style)
+    if masks and len(masks) != count:
+        raise UserError(f"--style-mask is given {len(masks)} times and --style {count} times; give one for each")
+    if not count:
+        return None
+    translator.require(style=True)
+    requests = [StyleRequest.parse(text, translator.style_sources) for text in options.style]
+    requests = [replace(one, mask=mask) for one, mask in zip(requests, masks or [None] * count, strict=True)]
+    return Styles(translator, requests, options.style_scale, options.colours == "transfer", max_pixels)
+
+
+@contextmanager
+def _show_progress(images: int) -> "Iterator[tuple[Callable[..., None], Callable[..., None]]]":
+    """Show a bar of images, and one of the steps within an image where there are any."""
+    from rich.progress import Progress
+
+    with Progress() as bars:
+        total = bars.add_task("translating", total=images)
+        within = bars.add_task("", visible=False)
+
+        def watch(job: Any, progress: Any) -> None:
+            loss = "" if progress.loss is None else f", loss {progress.loss:.4g}"
+            title = f"{Path(job.source).name}{loss}"
+            several = progress.steps > 1
+            bars.update(within, completed=progress.step, total=progress.steps, description=title, visible=several)
+
+        yield lambda job: bars.advance(total), watch
 
 
 def _tell(outcome: "Outcome") -> None:

@@ -1,7 +1,6 @@
 """From tensors to files, whole or not at all."""
 
 from pathlib import Path
-from uuid import uuid4
 
 import numpy as np
 import tifffile
@@ -10,6 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from diptych.errors import MachineError
+from diptych.files import write_whole
 from diptych.images.convention import to_pixels
 from diptych.images.form import PICTURE, Form
 from diptych.images.numbers import unscale
@@ -50,19 +50,14 @@ def write_image(
 
     Raises `MachineError` naming the file when that fails; nothing half-written remains.
     """
-    temporary = path.with_name(f".{uuid4().hex[:12]}.tmp{path.suffix}")  # the suffix tells the format
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with write_whole(path) as temporary:  # of the same suffix, which tells the format
             if isinstance(image, Tensor) and form.holds_numbers:
                 _write_numbers(image, temporary, form)
             else:
                 _write_picture(image, temporary, alpha)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except (OSError, ValueError) as error:
-        raise MachineError(f"{path}: cannot be written ({getattr(error, 'strerror', None) or error})") from None
+    except ValueError as error:
+        raise MachineError(f"{path}: cannot be written ({error})") from None
 
 
 def _write_picture(image: Tensor | Image.Image, path: Path, alpha: Image.Image | None) -> None:

@@ -2,12 +2,15 @@
 
 from diptych.inference.controls import Controls
 from diptych.inference.device import choose_device
-from diptych.inference.engines import ENGINES, PRECISIONS, Engine, choose_engine, export
+from diptych.inference.engines import ENGINES, PRECISIONS, Engine, choose_engine
 from diptych.inference.evaluation import evaluate_on_folder
-from diptych.inference.folders import Job, list_sources, plan, translate_files
+from diptych.inference.exporting import export
+from diptych.inference.folders import Outcome, translate_files
 from diptych.inference.masks import Masks
+from diptych.inference.planning import Job, list_sources, plan
+from diptych.inference.settings import Settings
 from diptych.inference.similarity import compare_styles
-from diptych.inference.stylizing import StyleFile, Stylizer, make_gatys, paint_grid
+from diptych.inference.styles import StyleRequest, Styles
 
 __all__ = [
     "ENGINES",
@@ -16,16 +19,16 @@ __all__ = [
     "Engine",
     "Job",
     "Masks",
-    "StyleFile",
-    "Stylizer",
+    "Outcome",
+    "Settings",
+    "StyleRequest",
+    "Styles",
     "choose_device",
     "choose_engine",
     "compare_styles",
     "evaluate_on_folder",
     "export",
     "list_sources",
-    "make_gatys",
-    "paint_grid",
     "plan",
     "translate_files",
 ]

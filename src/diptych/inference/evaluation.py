@@ -1,6 +1,7 @@
 """Evaluating a translator on a folder of test images."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -9,11 +10,12 @@ from torch import Tensor
 from diptych.data import Preparation, list_images, require_images
 from diptych.errors import DataError
 from diptych.metrics import Evaluation, EvaluationData, evaluate
-from diptych.translators import Translator
+from diptych.translators import NetworkTranslator
+from diptych.translators.variants import translate_like
 
 
 def find_evaluation_data(
-    translator: Translator, root: Path, direction: str | None = None, size: int | None = None
+    translator: NetworkTranslator, root: Path, direction: str | None = None, size: int | None = None
 ) -> EvaluationData:
     """Return the images of `root` (trainA, trainB, testA, testB) in the roles that the direction gives them.
 
@@ -40,7 +42,7 @@ def find_evaluation_data(
 
 
 def evaluate_on_folder(
-    translator: Translator, root: Path, direction: str | None = None, size: int | None = None
+    translator: NetworkTranslator, root: Path, direction: str | None = None, size: int | None = None
 ) -> Evaluation:
-    """Evaluate at the size the translator was trained at, unless another is given."""
-    return evaluate(translator, find_evaluation_data(translator, root, direction, size))
+    """Evaluate at the size of training, unless another is given; styles are images of the test set."""
+    return evaluate(partial(translate_like, translator), find_evaluation_data(translator, root, direction, size))

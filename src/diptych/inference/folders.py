@@ -1,6 +1,5 @@
-"""Translating files and folders to files: names and sizes kept, several images at a time."""
+"""Files and folders through a translator: read ahead, several at a time, written behind, failures by file."""
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -11,28 +10,21 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 
-from diptych.data import list_images
-from diptych.errors import DataError, UserError
-from diptych.images import PICTURE, Form, Picture, choose_suffix, load_image, normalise, write_image
-from diptych.images.form import MAX_PIXELS
-from diptych.inference.controls import FULL, Controls
-from diptych.inference.masks import Masks, to_share
+from diptych.errors import DataError
+from diptych.images import Form, Picture, choose_suffix, draw_grid, load_image, normalise, write_image
+from diptych.inference.masks import to_share
 from diptych.inference.pipeline import Behind, look_ahead
-from diptych.translators import Translator
+from diptych.inference.planning import Job
+from diptych.inference.settings import Settings
+from diptych.translators import Progress, Translator
 
-
-@dataclass(frozen=True)
-class Job:
-    """An image to read, the path to write its translation to, and its name below the folder it was found in."""
-
-    source: Path
-    target: Path
-    name: Path
+Advance = Callable[[Job], None]
+Watch = Callable[[Job, Progress], None]
 
 
 @dataclass(frozen=True)
 class Reading:
-    """An image as it was read, and where its translation goes."""
+    """An image as it was read, its mask, and where its translation goes."""
 
     job: Job
     picture: Picture
@@ -41,113 +33,147 @@ class Reading:
 
 @dataclass
 class Outcome:
-    """What a user should hear: a line per image that could not be read, and remarks with the files they concern."""
+    """What a user should hear: a line per image that failed, and remarks with the files they concern."""
 
     failures: list[str] = field(default_factory=list)
     remarks: dict[str, list[Path]] = field(default_factory=dict)
 
 
-def plan(inputs: Sequence[Path], out: Path, form: Form = PICTURE, keep_alpha: bool = False) -> list[Job]:
-    """Return the jobs for files and folders (searched recursively); raise where two would write one file.
-
-    Names are kept, with another suffix where such a file cannot hold what the form says, or transparency.
-    """
-    jobs: dict[Path, Job] = {}
-    for item in inputs:
-        for source in list_sources(item):
-            relative = source.relative_to(item) if item.is_dir() else Path(source.name)
-            suffix = choose_suffix(source.suffix, form, keep_alpha)
-            target = out / (relative if suffix == source.suffix else relative.with_name(f"{relative.name}{suffix}"))
-            if target in jobs and jobs[target].source != source:
-                raise UserError(f"{target} would be written from both {jobs[target].source} and {source}")
-            if os.path.realpath(target) == os.path.realpath(source):
-                raise UserError(f"--out {out}: {source} would be overwritten; choose another folder")
-            jobs[target] = Job(source, target, relative)
-    return list(jobs.values())
-
-
-def list_sources(item: Path) -> list[Path]:
-    """Return a file, or the images of a folder; `DataError` where there are none."""
-    if item.is_dir():
-        images = list_images(item)
-        if not images:
-            raise DataError(f"{item}: no images in this folder")
-        return images
-    if not item.exists() and not item.is_symlink():
-        raise DataError(f"{item}: no such file or folder")
-    return [item]
-
-
 def translate_files(
     translator: Translator,
     jobs: Sequence[Job],
-    batch_size: int = 4,
-    size: int | None = None,
-    advance: Callable[[Job], None] = lambda job: None,
-    keep_alpha: bool = False,
-    max_pixels: int = MAX_PIXELS,
-    engine: Callable[[Tensor], Tensor] | None = None,
-    controls: Controls = FULL,
-    masks: Masks | None = None,
+    settings: Settings | None = None,
+    advance: Advance = lambda job: None,
+    watch: Watch = lambda job, progress: None,
+    device: torch.device | None = None,
 ) -> Outcome:
-    """Translate every job; images that cannot be read are named in the outcome, the others are written all the same.
+    """Translate every job; images that cannot be used are named in the outcome, the others are written all the same.
 
-    With `size` the shorter side is brought to that many pixels first and the result keeps that size; with
-    `keep_alpha` the transparency that an image had is put back on its translation. Reading and writing go on beside
-    the network, which `engine` runs, or torch. What `controls` and `masks` ask of a result is done after it.
+    `advance` is called, perhaps by another thread, when a job is done or has failed; `watch` after each step of the
+    first image of a batch. Reading and writing go on beside the translator, which gets its images on `device`.
     """
-    controls.check(translator.input, translator.output, masks is not None)
-    if masks:
-        masks.refuse_overwriting(job.target for job in jobs)
-    outcome = Outcome()
-    form = replace(translator.input, max_pixels=max_pixels)
-    run = engine or translator
+    settings = settings or Settings()
+    settings.check(translator)
     with ThreadPoolExecutor() as threads:
-        writing = Behind(threads, depth=4 * batch_size)
-        readings = look_ahead(threads, lambda job: (job, _read(job, form, size, masks)), jobs, depth=2 * batch_size)
-        for batch in _batch(_sort_out(readings, outcome, advance), batch_size):
-            for reading, image in zip(batch, _translate(run, batch, controls), strict=True):
-                alpha = reading.picture.alpha if keep_alpha else None
-                writing.do(partial(_write, image, reading.job, translator.output, alpha, advance))
-        writing.finish()
-    return outcome
+        work = _Work(translator, settings, advance, watch, device or torch.device("cpu"), threads)
+        work.run(jobs)
+    return work.outcome
 
 
-def _read(job: Job, form: Form, size: int | None, masks: Masks | None) -> Reading | DataError:
+class _Work:
+    """The translation of many files, and what has become of it."""
+
+    def __init__(
+        self,
+        translator: Translator,
+        settings: Settings,
+        advance: Advance,
+        watch: Watch,
+        device: torch.device,
+        threads: ThreadPoolExecutor,
+    ) -> None:
+        self.translator, self.settings, self.advance, self.watch = translator, settings, advance, watch
+        self.device, self.threads, self.outcome = device, threads, Outcome()
+        self.batch_size = settings.choose_batch_size(translator)
+        self.writing = Behind(threads, depth=4 * self.batch_size)
+
+    def run(self, jobs: Sequence[Job]) -> None:
+        form = replace(self.translator.input, max_pixels=self.settings.max_pixels)
+        read = partial(_read, form=form, settings=self.settings)
+        readings = look_ahead(self.threads, lambda job: (job, read(job)), jobs, depth=2 * self.batch_size)
+        for batch in _batch(self._sort_out(readings), self.batch_size):
+            try:
+                images = self._draw(batch[0]) if self.settings.strengths else self._translate(batch)
+            except DataError as error:  # of this size, for instance
+                for reading in batch:
+                    self._fail(reading.job, f"{reading.job.source}: {error}")
+                continue
+            for reading, image in zip(batch, images, strict=True):
+                self.writing.do(partial(self._write, image, reading))
+        self.writing.finish()
+
+    def _sort_out(self, readings: Iterable[tuple[Job, Reading | DataError]]) -> Iterator[Reading]:
+        """Yield what could be read, in order; note down the rest, and the remarks."""
+        for job, reading in readings:
+            if isinstance(reading, DataError):
+                self._fail(job, str(reading))
+                continue
+            for remark in reading.picture.remarks:
+                self.outcome.remarks.setdefault(remark, []).append(job.source)
+            yield reading
+
+    def _fail(self, job: Job, line: str) -> None:
+        self.outcome.failures.append(line)
+        self.advance(job)
+
+    def _translate(self, batch: Sequence[Reading]) -> Tensor:
+        """Return the results of images of one size."""
+        settings, content, mask = self.settings, self._stack(batch), _stack_masks(batch)
+        return settings.controls.translate(
+            self.translator,
+            content,
+            settings.styles.prepare(content) if settings.styles else None,
+            seed=settings.seed,
+            steps=settings.steps,
+            mask=mask,
+            watch=partial(self._observe, [reading.job for reading in batch]),
+        )
+
+    def _draw(self, reading: Reading) -> list[Image]:
+        """Draw a row for each style, with its image where it has one, and a column for each strength."""
+        settings, content, rows = self.settings, self._stack([reading]), []
+        assert settings.styles is not None
+        for style in settings.styles.prepare(content):
+            results = settings.controls.translate_at(
+                settings.strengths,
+                self.translator,
+                content,
+                (style,),
+                seed=settings.seed,
+                steps=settings.steps,
+                mask=_stack_masks([reading]),
+                watch=partial(self._observe, [reading.job]),
+            )
+            rows.append(torch.stack(results).cpu())
+        columns = [(f"{s:g}", column) for s, column in zip(settings.strengths, torch.cat(rows, 1), strict=True)]
+        pictures = [p.resize(*content.shape[-2:]) for p in settings.styles.pictures if p]
+        if len(pictures) == len(rows):
+            columns.insert(0, ("style", normalise(torch.stack([picture.to_tensor() for picture in pictures]))))
+        return [draw_grid(columns)]
+
+    def _observe(self, jobs: Sequence[Job], progress: Progress) -> None:
+        """Let a step be watched, and keep its images where they are wanted."""
+        self.watch(jobs[0], progress)
+        if self.settings.every and progress.step % self.settings.every == 0:
+            form = self.translator.output
+            name = f"{progress.step:05d}{choose_suffix('.png', form)}"
+            for job, image in zip(jobs, progress.image, strict=True):
+                self.writing.do(partial(write_image, image, job.steps / name, form))
+
+    def _stack(self, batch: Sequence[Reading]) -> Tensor:
+        pictures = torch.stack([reading.picture.to_tensor() for reading in batch])
+        return normalise(pictures.to(self.device))
+
+    def _write(self, image: Tensor | Image, reading: Reading) -> None:
+        alpha = reading.picture.alpha if self.settings.keep_alpha and not self.settings.strengths else None
+        write_image(image, reading.job.target, self.translator.output, alpha)
+        self.advance(reading.job)
+
+
+def _read(job: Job, form: Form, settings: Settings) -> Reading | DataError:
     """Return the job's picture and mask, of one size, or what is wrong with them."""
     try:
         picture = load_image(job.source, form)
-        mask = masks.find(job.name) if masks else None
+        mask = settings.masks.find(job.name) if settings.masks else None
     except DataError as error:
         return error
-    picture = picture.scale_shorter_side(size) if size else picture
+    picture = picture.scale_shorter_side(settings.size) if settings.size else picture
     return Reading(job, picture, mask and mask.resize(picture.height, picture.width))
 
 
-def _translate(run: Callable[[Tensor], Tensor], batch: Sequence[Reading], controls: Controls) -> Tensor:
-    """Run the network on a batch, and return what is wanted of its results."""
-    images = normalise(torch.stack([reading.picture.to_tensor() for reading in batch]))
+def _stack_masks(batch: Sequence[Reading]) -> Tensor | None:
     masks = [to_share(reading.mask) for reading in batch if reading.mask]
-    return controls.apply(images, run(images), torch.stack(masks) if masks else None)
-
-
-def _write(image: Tensor, job: Job, form: Form, alpha: Image | None, advance: Callable[[Job], None]) -> None:
-    write_image(image, job.target, form, alpha)
-    advance(job)
-
-
-def _sort_out(
-    readings: Iterable[tuple[Job, Reading | DataError]], outcome: Outcome, advance: Callable[[Job], None]
-) -> Iterator[Reading]:
-    """Yield what could be read, in order; note down the rest, and the remarks."""
-    for job, reading in readings:
-        if isinstance(reading, DataError):
-            outcome.failures.append(str(reading))
-            advance(job)
-            continue
-        for remark in reading.picture.remarks:
-            outcome.remarks.setdefault(remark, []).append(job.source)
-        yield reading
+    return torch.stack(masks) if masks else None
 
 
 def _batch(readings: Iterable[Reading], batch_size: int) -> Iterator[list[Reading]]:

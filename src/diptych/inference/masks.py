@@ -1,14 +1,12 @@
-"""Masks: where on an image a style or a translation goes. White there, black where it does not, grey between."""
+"""Masks: where a translation replaces the content, or where a style goes. White there, black not, grey between."""
 
-import os
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 from torch import Tensor
 
 from diptych.data import require_images
-from diptych.errors import DataError, UserError
+from diptych.errors import DataError
 from diptych.images import PICTURE, Picture, load_image, normalise
 from diptych.images.form import MAX_PIXELS
 
@@ -27,20 +25,18 @@ class Masks:
         """Return the mask of the image of this relative name; `DataError` where it has none that can be read."""
         if self._shared is not None:
             return self._shared
-        wanted = self._place / name
-        alike = self._files.get(wanted.with_suffix(""), [])
+        place = self._place / name
+        alike = self._files.get(place.with_suffix(""), [])
         if not alike:
-            raise DataError(f"{wanted.with_suffix('')}.*: no such mask; put one there, white where {name} may change")
-        if len(alike) > 1 and wanted not in alike:
+            raise DataError(f"{place.with_suffix('')}.*: no such mask; put one there, white where {name} may change")
+        if len(alike) > 1 and place not in alike:
             raise DataError(f"{alike[0]} and {alike[1].name}: both are masks of {name}; keep one")
-        return load_mask(wanted if wanted in alike else alike[0], self._max_pixels)
+        return load_mask(place if place in alike else alike[0], self._max_pixels)
 
-    def refuse_overwriting(self, targets: Iterable[Path]) -> None:
-        """Raise where a file to be written is a mask."""
-        own = {os.path.realpath(file) for files in self._files.values() for file in files}
-        for target in targets:
-            if os.path.realpath(target) in own:
-                raise UserError(f"--out {target}: this mask would be overwritten; choose another folder")
+    @property
+    def files(self) -> list[Path]:
+        """The files that masks are read from."""
+        return [file for files in self._files.values() for file in files]
 
 
 def load_mask(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:

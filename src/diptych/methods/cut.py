@@ -39,13 +39,11 @@ class CUT(GANMethod):
         self.generator_ab = self.make_generator("ab")
         self.discriminator_b = self.make_discriminator("b")
         self.contrast = PatchContrast(layers or find_default_layers(self.generator_ab), contrastive, relation)
-        self._has_identity = any(
-            self.weights.get("generator", f"{t}_b") for t in ("contrastive", "relation", "identity")
-        )
+        weighted = [self.weights.get("generator", f"{term}_b") for term in ("contrastive", "relation", "identity")]
+        self._has_identity = any(weighted)
         if relation:
-            self.weights.add_part(
-                "method.relation", "generator", [f"relation_{d}" for d in "ab"[: 1 + self._has_identity]]
-            )
+            terms = ("relation_a", "relation_b") if self._has_identity else ("relation_a",)
+            self.weights.add_part("method.relation", "generator", terms)
         self.projector = self.contrast.make_projector(self.generator_ab, projector or {})
         self.initialise()
 

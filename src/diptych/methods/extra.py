@@ -1,6 +1,6 @@
 """Optional terms from a recipe alone: `+extra=gram`, or any image-level loss on two of the rendered images."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from torch import Tensor
@@ -22,6 +22,11 @@ class Extra:
     reference: str | None = None
     player: str = "generator"
     weight: float = 1.0
+
+    def require_player(self, key: str, players: Sequence[str]) -> None:
+        """Raise `UserError` where nobody of these names would minimise it."""
+        if self.player not in players:
+            raise UserError(f"{key}.player = {self.player} must be one of {', '.join(players)}: +{key}.player=NAME")
 
     def compute(self, key: str, images: Images) -> Tensor:
         """Return the term, a scalar; the reference gets no gradient."""

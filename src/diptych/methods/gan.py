@@ -81,10 +81,11 @@ class GANMethod(Method):
         generators, discriminators = self._pretrained
         generators.load(self.translators)
         discriminators.load({name: getattr(self, f"discriminator_{name}") for name in self.adversarial_losses})
-        for part, value in self._parts.items():
-            if value is not None:
-                terms = [f"{part}_{name}" for name in self.adversarial_losses]
-                self.weights.add_part(f"method.{part}", "discriminator", terms)
+        for part in (name for name, value in self._parts.items() if value is not None):
+            if not self.adversarial_losses:
+                raise UserError(f"method.{part} is configured, but no discriminator plays: leave it out")
+            terms = [f"{part}_{name}" for name in self.adversarial_losses]
+            self.weights.add_part(f"method.{part}", "discriminator", terms)
 
     def require_equal_channels(self, *terms: str) -> None:
         """Raise where a generator's term compares images of A with images of B and these have unlike channels."""

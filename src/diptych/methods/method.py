@@ -140,7 +140,9 @@ class Method(LightningModule):
             raise UserError(f"{type(self).__name__} learns from pairs: data.paired=true")
         self.images_per_epoch = getattr(data, "images_per_epoch", 1)
         given, self.extras = self.extras, {}
+        players = [player.name for player in self.players()]
         for name, extra in given.items():
+            extra.require_player(f"method.extras.{name}", players)
             terms = expand_directions(name, extra, self.translators)
             self.weights.add_part(f"method.extras.{name}", extra.player, terms, extra.weight)
             self.extras |= {term: one for term, one in terms.items() if self.weights.get(extra.player, term)}

@@ -116,6 +116,16 @@ class ConditionalGenerator(StyleNetwork):
             raise UserError(f"this network has learnt {len(self.thumbnails)} styles, and the image is none of them")
         return self.encode_numbers(nearest.indices).to(style)
 
+    @property
+    def style_names(self) -> list[str]:
+        """The numbers of the styles, in the order of the images it was trained on, from 1."""
+        return [str(number + 1) for number in range(len(self.thumbnails))]
+
+    def encode_name(self, name: str) -> Tensor:
+        if name not in self.style_names:
+            raise UserError(f"this network has learnt styles 1 to {len(self.thumbnails)}, not {name!r}")
+        return self.encode_numbers(torch.tensor([int(name) - 1], device=self.thumbnails.device))
+
     def encode_numbers(self, styles: Tensor) -> Tensor:
         """Return the N×S×1×1 code of N styles by their numbers."""
         return nn.functional.one_hot(styles, len(self.thumbnails))[..., None, None].to(self.mean_code.dtype)

@@ -41,9 +41,9 @@ class StyleNetwork(Network, registered=False):
         return getattr(cls, name) is not getattr(StyleNetwork, name)
 
     @classmethod
-    def takes_any(cls) -> bool:
-        """Whether a style can be asked for, rather than only drawn."""
-        return any(cls.takes(source) for source in get_args(StyleSource) if source != "seed")
+    def list_sources(cls) -> tuple[StyleSource, ...]:
+        """Return what a style can be asked for by, rather than drawn."""
+        return tuple(source for source in get_args(StyleSource) if source != "seed" and cls.takes(source))
 
     def encode_style(self, style: Tensor) -> Tensor:
         """Return the N×K×1×1 code of N×C×h×w style images in [-1, 1]."""
@@ -52,6 +52,11 @@ class StyleNetwork(Network, registered=False):
     def encode_number(self, number: float) -> Tensor:
         """Return the 1×K×1×1 code of a place on the network's scale."""
         raise self._refuse("number")
+
+    @property
+    def style_names(self) -> list[str]:
+        """The styles that the network knows by name; where there are some, it knows no others."""
+        return []
 
     def encode_name(self, name: str) -> Tensor:
         """Return the 1×K×1×1 code of a style that the network knows by name."""

@@ -41,6 +41,9 @@ def _rephrase(error: Exception, keys: Keys) -> str:
         name, _, value = override.partition("=")
         return f"{override} cannot be understood; if the value is meant literally, quote it: {name}='\"{value}\"'"
     key = re.match(r"Could not override '([^']+)'", message)
+    call = re.search(r"target '[\w.]*?(\w+)'.*unexpected keyword argument '(\w+)'", message, re.DOTALL)
+    if call:
+        return f"{call[1]} takes no {call[2]}: leave it out"
     if key is None:
         return " ".join(message.split("Config search path")[0].split())
     inner = re.search(r"full_key: (\S+)", str(error.__cause__))
@@ -51,6 +54,8 @@ def _rephrase(error: Exception, keys: Keys) -> str:
     hint = f"did you mean {close[0]}?" if close else "`python train.py --cfg job` lists all"
     if key[1].startswith("method.weights."):  # that of a part's term, such as a penalty's, is not there before
         hint += f" +{key[1]}=VALUE adds a weight"
+    elif key[1].endswith("._target_"):  # that of a part which is null
+        hint = f"+{key[1]}=VALUE configures a part that is null"
     return f"there is no key {key[1]} in the configuration; {hint}"
 
 

@@ -77,7 +77,7 @@ def find_obstacles(method: Method) -> Iterator[str]:
 
 
 def _find_parts(root: object) -> Iterator[object]:
-    """Yield every object of ours that a method consists of."""
+    """Yield every object that a method consists of, of ours and of those who say what they average."""
     waiting, seen = [root], set[int]()
     while waiting:
         value = waiting.pop()
@@ -88,7 +88,7 @@ def _find_parts(root: object) -> Iterator[object]:
             waiting += value.values()
         elif isinstance(value, list | tuple):
             waiting += value
-        elif type(value).__module__.startswith("diptych.") or value is root:
+        elif value is root or type(value).__module__.startswith("diptych.") or hasattr(value, "averages_images"):
             yield value
             waiting += getattr(value, "__dict__", {}).values()
 

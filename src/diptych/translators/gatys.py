@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from diptych.errors import UserError
+from diptych.errors import DataError, UserError
 from diptych.losses import StyleReference, StyleTransferLoss
 from diptych.translators.pixels import Optimizer, PixelState, descend
 from diptych.translators.style import Style
@@ -39,7 +39,8 @@ class GatysTranslator(Translator):
     scales: Sequence[float] = (1.0,)
     notes: Mapping[str, Any] = field(default_factory=lambda: {"from": "content", "to": "style"})
 
-    takes_style = takes_seed = takes_steps = True
+    style_sources = ("image",)
+    takes_seed = takes_steps = True
     takes_batches = False
 
     def __post_init__(self) -> None:
@@ -68,13 +69,13 @@ class GatysTranslator(Translator):
         shares = _share(steps or self.steps, self.scales)
         for scale, count in zip(self.scales, shares, strict=True):
             small, scaled = _resize(content, scale), [reference.resize(scale) for reference in references]
-            objective = self._weigh(small, scaled)
+            objective = self.weigh(small, scaled)
             begin = self._begin(small, scaled, seed) if image is None else _fit(image, small)
             for loss, image in descend(objective, begin, self.optimizer, count, state):
                 done += 1
                 yield Progress(done, sum(shares), image, loss)
 
-    def _weigh(self, content: Tensor, references: Sequence["_Reference"]) -> Callable[[Tensor], Tensor]:
+    def weigh(self, content: Tensor, references: Sequence["_Reference"]) -> Callable[[Tensor], Tensor]:
         """Return the weighted sum of the terms, as a function of the image."""
         targets = self.loss.describe(content, references)
         return lambda image: torch.stack(
@@ -109,7 +110,7 @@ def _to_reference(style: Style) -> _Reference:
 def _require_size(name: str, image: Tensor) -> None:
     if min(image.shape[-2:]) < _LEAST:
         size = "×".join(map(str, image.shape[-2:]))
-        raise UserError(f"the {name} is {size}; an encoder's poolings need {_LEAST} pixels a side")
+        raise DataError(f"the {name} is {size}; an encoder's poolings need {_LEAST} pixels a side")
 
 
 def _share(steps: int, scales: Sequence[float]) -> list[int]:

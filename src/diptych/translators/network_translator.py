@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import safetensors
 import torch
@@ -30,10 +30,14 @@ class NetworkTranslator(Translator):
         self.network, self.notes = network, dict(notes or {})
         styled, iterative = isinstance(network, StyleNetwork), isinstance(network, IterativeNetwork)
         samples = isinstance(network, StyleNetwork) and network.takes("seed")
-        self.takes_style = isinstance(network, StyleNetwork) and network.takes_any()
+        self.style_sources = network.list_sources() if isinstance(network, StyleNetwork) else ()
         self.takes_steps = iterative
         self.takes_seed = samples or (isinstance(network, IterativeNetwork) and network.takes_seed)
         self.controls_strength = styled and not iterative
+
+    def to(self, device: torch.device) -> Self:
+        self.network.to(device)
+        return self
 
     @property
     def kind(self) -> str:

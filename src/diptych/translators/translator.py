@@ -2,13 +2,14 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor
 
 from diptych.errors import UserError
 from diptych.images import PICTURE, Form
+from diptych.networks.style_network import StyleSource
 from diptych.translators.style import Style, StyleLike, check_masks, to_styles
 
 
@@ -28,7 +29,8 @@ class Translator(ABC):
     another hears so in one line. The same arguments give the same images.
     """
 
-    takes_style = False
+    style_sources: tuple[StyleSource, ...] = ()
+    """What a style may be said by: an image, a number, a name."""
     takes_seed = False
     takes_steps = False
     takes_batches = True
@@ -78,12 +80,26 @@ class Translator(ABC):
         self.require(style=True)
         return to_styles(style)
 
+    def to(self, device: torch.device) -> Self:
+        """Compute on a device from now on; a translator without weights computes where its images are."""
+        return self
+
+    @property
+    def takes_style(self) -> bool:
+        """Whether a style can be asked for."""
+        return bool(self.style_sources)
+
+    def list_taken(self) -> list[str]:
+        """Say what may be given beside the content: `style by image or number`, `seed`, `steps`."""
+        style = [f"style by {' or '.join(self.style_sources)}"] if self.takes_style else []
+        return [*style, *(name for name in ("seed", "steps") if getattr(self, f"takes_{name}"))]
+
     def require(self, **asked: bool) -> None:
         """Raise `UserError` for the first of style, seed and steps that is asked for and not taken."""
-        for name, wanted in asked.items():
-            if wanted and not getattr(self, f"takes_{name}"):
-                taken = [other for other in ("style", "seed", "steps") if getattr(self, f"takes_{other}")]
-                raise UserError(f"{self.title}: this translator takes no {name}; it takes {', '.join(taken) or 'none'}")
+        for name, needed in asked.items():
+            if needed and not getattr(self, f"takes_{name}"):
+                taken = ", ".join(self.list_taken()) or "nothing beside the image"
+                raise UserError(f"{self.title}: this translator takes no {name}; it takes {taken}")
 
     @property
     def title(self) -> str:

@@ -24,14 +24,18 @@ class Variant:
 
 
 def list_variants(translator: NetworkTranslator, references: Tensor) -> list[Variant]:
-    """Return what is worth showing; `references` are M×C×H×W real images of the domain it translates to."""
+    """Return what is worth showing; `references` are M×C×H×W real images of the styles, of those it knows the first."""
     return list(_find_variants(translator, references)) or [Variant("")]
 
 
 def _find_variants(translator: NetworkTranslator, references: Tensor) -> Iterator[Variant]:
     network = translator.network
     if isinstance(network, StyleNetwork):
-        if network.takes("image"):
+        names = network.style_names[:_SHOWN]
+        if names:
+            for name, image in zip(names, references.split(1), strict=False):
+                yield Variant(f"in style {name}", {"style": name}, image)
+        elif network.takes("image"):
             for image in references[:_SHOWN].split(1):
                 yield Variant("in this style", {"style": image}, image)
         elif network.takes("number"):
@@ -43,13 +47,18 @@ def _find_variants(translator: NetworkTranslator, references: Tensor) -> Iterato
 
 
 def translate_like(translator: NetworkTranslator, content: Tensor, references: Tensor) -> Tensor:
-    """Translate N×C×H×W images, each in the style of its own of N references where the translator takes images.
+    """Translate N×C×H×W images, each in the style of its own of the references where the translator takes any image.
 
-    Where it draws samples, image i gets the seed i: of one image alone nothing could be said of their variety.
+    One that knows a few styles takes them in turn; one that draws samples gives image i the seed i: a single style or
+    sample would say nothing of their variety.
     """
     network = translator.network
+    names = network.style_names if isinstance(network, StyleNetwork) else []
+    if names:
+        styles = [names[number % len(names)] for number in range(len(content))]
+        return torch.cat([translator(image, name) for name, image in zip(styles, content.split(1), strict=True)])
     if isinstance(network, StyleNetwork) and network.takes("image"):
-        return translator(content, Style(image=references.to(content)))
+        return translator(content, Style(image=references.to(content)[torch.arange(len(content)) % len(references)]))
     if translator.takes_seed:
         return torch.cat([translator(image, seed=seed) for seed, image in enumerate(content.split(1))])
     return translator(content)

@@ -1,4 +1,4 @@
-"""The discriminator's side: what it is shown, its penalties and regularisers, and what a checkpoint remembers of it."""
+"""The discriminator's side: what it is shown, its penalties and regularisers, and what a checkpoint holds of it."""
 
 import copy
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from diptych.errors import UserError
 from diptych.losses import R1, R2, CrossEntropy, Lazy, LeastSquares, LeCam, R1AndR2, Relativistic, ZeroCentred
-from diptych.methods.adversarial_loss import Duel, Rules
+from diptych.methods.adversarial_loss import AdversarialLoss
 from diptych.networks import MixedDiscriminator, MultiscaleDiscriminator, PatchDiscriminator, apply
 
 
@@ -89,17 +89,17 @@ def test_relativistic_pairing_sees_only_differences() -> None:
     torch.testing.assert_close(game.generator(fake + 7, real + 7), game.generator(fake, real))
 
 
-def test_a_relativistic_generator_is_persuading_against_real_images() -> None:
+def test_a_relativistic_generator_is_compared_with_real_images() -> None:
     torch.manual_seed(0)
     network = PatchDiscriminator(width=4, layers=2)
-    duel = Duel("b", Rules(Relativistic()), seed=0)
+    pair = AdversarialLoss("b", Relativistic())
     fake = torch.rand(1, 3, 16, 16, requires_grad=True)
-    loss = duel.persuade(network, fake, torch.rand(1, 3, 16, 16))
+    loss = pair.generator_loss(network, fake, torch.rand(1, 3, 16, 16))
     loss.backward()
     assert fake.grad.abs().max() > 0
 
 
-def test_every_part_of_a_duel_trains_and_is_remembered() -> None:
+def test_every_part_of_the_loss_trains_and_has_its_extra_state() -> None:
     weights = copy.deepcopy(WEIGHTS)
     weights["discriminator"] |= {"penalty_a": 1.0, "penalty_b": 1.0, "lecam_a": 0.1, "lecam_b": 0.1}
     parts = {"penalty": Lazy(R1AndR2(), 2), "lecam": LeCam(), "adversarial": Relativistic()}
@@ -147,14 +147,14 @@ class TwoMaps(nn.Module):
 
 
 def test_several_maps_of_logits_are_weighed() -> None:
-    duel, network = Duel("b", Rules(LeastSquares(), R1()), seed=0), TwoMaps()
+    pair, network = AdversarialLoss("b", LeastSquares(), R1()), TwoMaps()
     real, fake = torch.rand(2, 3, 4, 4), torch.rand(2, 3, 4, 4)
     one, other = apply(network, fake)[0]
     game = LeastSquares()
     torch.testing.assert_close(
-        duel.persuade(network, fake, real), 0.75 * game.generator(one) + 0.25 * game.generator(other)
+        pair.generator_loss(network, fake, real), 0.75 * game.generator(one) + 0.25 * game.generator(other)
     )
-    terms = duel.judge(network, real, fake)
+    terms = pair.discriminator_loss(network, real, fake)
     torch.testing.assert_close(
         terms["penalty_b"], R1()(lambda x: torch.cat([m.flatten() for m in network(x)]), real, fake)
     )
