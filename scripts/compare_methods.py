@@ -17,6 +17,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from diptych import load_translator
 from diptych.images import to_image
 from diptych.inference.evaluation import find_evaluation_data
 from diptych.metrics import evaluate
+from diptych.translators.variants import translate_like
 
 ROOT = Path(__file__).parents[1]
 VARIANTS = ROOT / "experiments" / "methods" / "variants.yaml"
@@ -86,7 +88,8 @@ class Work:
         folder = self.out / f"{minutes:g}-minutes" / f"{name}-{seed}"
         if not (folder / "run.json").exists():
             rate = self.measure_rate(name)
-            memory = self.train(name, folder, round(minutes * 60 * rate), seed, "resume=auto")
+            batches = max(2, round(minutes * 60 * rate))  # one for each half of the schedule at least
+            memory = self.train(name, folder, batches, seed, "resume=auto")
             note = {"name": name, "seed": seed, "minutes": minutes, "batches per second": rate, "peak MiB": memory}
             (folder / "run.json").write_text(json.dumps(note, indent=1) + "\n")
         return folder.name
@@ -130,7 +133,8 @@ def measure(options: argparse.Namespace, console: Console) -> None:
     for path in sorted(options.out.glob("*-minutes/*/run.json")):
         translator = load_translator(path.parent / "translators" / "ab.safetensors")
         data = find_evaluation_data(translator, ROOT / "data" / "flat2fluent")
-        scores = evaluate(translator, data, classifier=classifier)
+        translate = partial(translate_like, translator)
+        scores = evaluate(translate, data, classifier=classifier)
         classifier = classifier or scores.classifier
         note = json.loads(path.read_text()) | {"batches": translator.notes["iteration"]}
         rows.append(note | scores.translator)
@@ -138,7 +142,7 @@ def measure(options: argparse.Namespace, console: Console) -> None:
             domain: data.load(domain, data.test[domain][:: max(1, len(data.test[domain]) // COLUMNS)])
             for domain in "ab"
         }
-        pictures.append((f"{note['name']} {note['seed']}, {note['minutes']:g} min", translator(shown["a"])))
+        pictures.append((f"{note['name']} {note['seed']}, {note['minutes']:g} min", translate(shown["a"], shown["b"])))
     if classifier is None:
         raise SystemExit(f"error: {options.out} holds no finished run; train some first")
     rows += [{"name": "copying"} | scores.copying, {"name": "real train B"} | scores.real]
