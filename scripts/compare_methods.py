@@ -64,7 +64,7 @@ class Work:
 
     def train(self, name: str, folder: Path, batches: int, seed: int, *more: str) -> float:
         """Run train.py to its end and return the peak memory of its process in MiB."""
-        sizes = [f"{key}={value}" for key, value in SIZES.items()] + [f"data.epoch_size={batches // 2}"]
+        sizes = [f"{key}={value}" for key, value in SIZES.items()] + [f"data.epoch_size={max(1, batches // 2)}"]
         command = [sys.executable, "train.py", *self.words[name], *sizes, f"seed={seed}", f"run_dir={folder}", *more]
         folder.parent.mkdir(parents=True, exist_ok=True)
         environment = os.environ | {"OMP_NUM_THREADS": str(self.threads)}
