@@ -1,4 +1,4 @@
-"""Train several methods for equal time on flat2fluent, measure all with one classifier, draw a row for each.
+"""Train several methods for equal time on flat2fluent, measure them with one classifier, and draw a row for each.
 
     python scripts/compare_methods.py train --paired PAIRED --minutes 10 --jobs 2 --out runs/methods
     python scripts/compare_methods.py measure --out runs/methods
@@ -17,6 +17,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,13 @@ from diptych import load_translator
 from diptych.images import to_image
 from diptych.inference.evaluation import find_evaluation_data
 from diptych.metrics import evaluate
+from diptych.translators.variants import translate_like
 
 ROOT = Path(__file__).parents[1]
 VARIANTS = ROOT / "experiments" / "methods" / "variants.yaml"
 PROBE = 150  # batches that the speed is measured with
 SIZES = {"method.schedule.epochs": 1, "method.schedule.decay_epochs": 1, "callbacks.finish.evaluation": "false"}
-STYLES = {  # what is tabulated, and how it is written
+FORMATS = {  # what is tabulated, and how it is written
     "name": "{}",
     "seed": "{}",
     "minutes": "{:g}",
@@ -62,7 +64,7 @@ class Work:
 
     def train(self, name: str, folder: Path, batches: int, seed: int, *more: str) -> float:
         """Run train.py to its end and return the peak memory of its process in MiB."""
-        sizes = [f"{key}={value}" for key, value in SIZES.items()] + [f"data.epoch_size={batches // 2}"]
+        sizes = [f"{key}={value}" for key, value in SIZES.items()] + [f"data.epoch_size={max(1, batches // 2)}"]
         command = [sys.executable, "train.py", *self.words[name], *sizes, f"seed={seed}", f"run_dir={folder}", *more]
         folder.parent.mkdir(parents=True, exist_ok=True)
         environment = os.environ | {"OMP_NUM_THREADS": str(self.threads)}
@@ -125,12 +127,12 @@ def train(options: argparse.Namespace, console: Console) -> None:
 
 
 def measure(options: argparse.Namespace, console: Console) -> None:
-    """Evaluate every finished run with one classifier; write results.json, the table, and a row for each method."""
+    """Evaluate every finished run with one classifier; write results.json, the table, a row for each method."""
     classifier, rows, pictures = None, [], []
     for path in sorted(options.out.glob("*-minutes/*/run.json")):
         translator = load_translator(path.parent / "translators" / "ab.safetensors")
         data = find_evaluation_data(translator, ROOT / "data" / "flat2fluent")
-        scores = evaluate(translator, data, classifier=classifier)
+        scores = evaluate(partial(translate_like, translator), data, classifier=classifier)
         classifier = classifier or scores.classifier
         note = json.loads(path.read_text()) | {"batches": translator.notes["iteration"]}
         rows.append(note | scores.translator)
@@ -150,10 +152,10 @@ def measure(options: argparse.Namespace, console: Console) -> None:
 
 def print_table(rows: list[dict[str, Any]], console: Console) -> None:
     """Print a row for each run, in Markdown."""
-    for index, row in enumerate([dict(zip(STYLES, STYLES, strict=True)), dict.fromkeys(STYLES, "---"), *rows]):
-        cells = [row.get(key, "") for key in STYLES]
-        styles = STYLES.values() if index > 1 else itertools.repeat("{}")
-        texts = ["" if cell == "" else style.format(cell) for cell, style in zip(cells, styles, strict=False)]
+    for index, row in enumerate([dict(zip(FORMATS, FORMATS, strict=True)), dict.fromkeys(FORMATS, "---"), *rows]):
+        cells = [row.get(key, "") for key in FORMATS]
+        formats = FORMATS.values() if index > 1 else itertools.repeat("{}")
+        texts = ["" if cell == "" else form.format(cell) for cell, form in zip(cells, formats, strict=False)]
         console.print(f"| {' | '.join(texts)} |", soft_wrap=True, highlight=False)
 
 
