@@ -24,9 +24,9 @@ def describe(entry: Awkward, folder: Path) -> str:
     size = f"{picture.width}×{picture.height}"
     seen = [picture.bands[0].getpixel((int(x * picture.width), int(y * picture.height))) for (x, y), _ in entry.colours]
     errors = [
-        abs(found - wanted)
+        abs(found - right)
         for colour, (_, expected) in zip(seen, entry.colours, strict=True)
-        for found, wanted in zip(colour, expected, strict=True)  # type: ignore[arg-type]
+        for found, right in zip(colour, expected, strict=True)  # type: ignore[arg-type]
     ]
     notice = f"; notice: {picture.remarks[0]}" if picture.remarks else ""
     small = "; too small to train on" if entry.small else ""

@@ -103,8 +103,8 @@ def train(lessons: Lessons, images: Tensor, domains: Tensor, steps: int, batch: 
             optimizer.zero_grad()
             torch.stack(terms).sum().backward()
             optimizer.step()
-            words = " ".join(f"{value.item():.2f}" for value in terms)
-            bars.update(task, advance=1, description=f"image, domain: {words}")
+            losses = " ".join(f"{value.item():.2f}" for value in terms)
+            bars.update(task, advance=1, description=f"image, domain: {losses}")
 
 
 @torch.no_grad()

@@ -10,21 +10,21 @@ from test_benchmark import run
 from torch import Tensor
 
 from benchmarking import painting
-from diptych.inference import make_gatys
-from diptych.losses.style_transfer import Style
+from diptych.losses import StyleReference
 from diptych.networks import AdaINGenerator
+from diptych.translators import make_gatys
 
 
 def test_plain_adain_computes_the_same() -> None:
     torch.manual_seed(0)
     network = AdaINGenerator(encoder="small").eval().requires_grad_(False)
     content, style = painting.draw(1, 40), painting.draw(2, 32)
-    wanted = network(content, network.encode_style(style))
-    torch.testing.assert_close(painting.PlainAdaIN(network)(content, style), wanted, rtol=1e-4, atol=1e-4)
+    expected = network(content, network.encode_style(style))
+    torch.testing.assert_close(painting.PlainAdaIN(network)(content, style), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_every_descent_lowers_one_and_the_same_loss() -> None:
-    gatys, content, style = make_gatys("plain", "own"), painting.draw(1, 48), Style(painting.draw(2, 48))
+    gatys, content, style = make_gatys("plain", "own"), painting.draw(1, 48), StyleReference(painting.draw(2, 48))
     losses = {kind: list(islice(painting.walk(gatys, kind, content, style), 3)) for kind in painting.VARIANTS}
     assert losses["textbook"] == pytest.approx(losses["lbfgs"], rel=1e-4)
     assert losses["recompute"] == losses["lbfgs"]

@@ -1,17 +1,18 @@
 """Styles from files: read as the translator takes them, used for many contents, and controls that act on them."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Generator, Tensor
 
 from diptych.cli import main
 from diptych.errors import UserError
 from diptych.images import read_tensor, write_image
-from diptych.inference import Controls, StyleRequest, Styles
-from diptych.networks import AdaINGenerator
+from diptych.inference import Controls, Settings, StyleRequest, Styles, plan, translate_files
+from diptych.networks import AdaINGenerator, IterativeNetwork
 from diptych.translators import NetworkTranslator, Style
 
 FORMAT1 = Path(__file__).parent / "data" / "format1"
@@ -132,3 +133,36 @@ def test_controls_hand_strength_to_those_who_control_it() -> None:
     results = controls.translate_at((0, 1), translator, content, style)
     assert torch.equal(results[0], content)
     assert torch.equal(results[1], translator(content, style))
+
+
+class Noisy(IterativeNetwork, registered=False):
+    """Adds some noise at each step."""
+
+    takes_seed = True
+    steps = 3
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.tensor(0.1))
+
+    def iterate(self, x: Tensor, steps: int, random: Generator, code: Tensor | None = None) -> Iterator[Tensor]:
+        for _ in range(steps):
+            x = x + self.scale * torch.randn(x.shape, generator=random)
+            yield x
+
+
+def test_noise_does_not_depend_on_an_images_place_in_a_batch(tmp_path: Path) -> None:
+    """And images on the way are kept, of two of one stem apart."""
+    for name in ("a.png", "b.png", "b.bmp"):
+        write_image(paint(0)[0], tmp_path / "in" / name)
+    translator, seen = NetworkTranslator(Noisy()), []
+    jobs = plan([tmp_path / "in"], tmp_path / "out")
+    settings = Settings(seed=3, steps=2, every=2)
+    assert not settings.fits_engines(translator)
+    outcome = translate_files(translator, jobs, settings, watch=lambda job, progress: seen.append(progress.step))
+    assert not outcome.failures
+    assert seen == [1, 2] * 3
+    expected = translator(read_tensor(tmp_path / "in" / "a.png")[None], seed=3, steps=2)[0]
+    for name in ("a.png", "b.png", "b.bmp", "a-steps/00002.png", "b.png-steps/00002.png", "b.bmp-steps/00002.png"):
+        assert (read_tensor(tmp_path / "out" / name) - expected).abs().max() <= 1.01 / 127.5
+    assert not (tmp_path / "out" / "a-steps" / "00001.png").exists()

@@ -75,7 +75,7 @@ class GatysTranslator(Translator):
                 done += 1
                 yield Progress(done, sum(shares), image, loss)
 
-    def weigh(self, content: Tensor, references: Sequence["_Reference"]) -> Callable[[Tensor], Tensor]:
+    def weigh(self, content: Tensor, references: Sequence[StyleReference]) -> Callable[[Tensor], Tensor]:
         """Return the weighted sum of the terms, as a function of the image."""
         targets = self.loss.describe(content, references)
         return lambda image: torch.stack(
