@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from conftest import write_noise
+from conftest import sweep, write_noise
 from file_server import run_server
 from PIL import Image
 from test_train import check_run_folder, load, make_overrides, read_rows, run, run_apart
 
 from diptych.cli import main
 from diptych.data.catalogue import CATALOGUE
+from diptych.training.recipe import quote_paths
 from diptych.translators import load_translator
 
 
@@ -132,7 +133,7 @@ def test_an_extra_between_unlike_domains_is_refused(
     with pytest.raises(SystemExit) as stop:
         run(monkeypatch, "experiment=flat2fluent", *overrides)
     assert stop.value.code == 2
-    assert "method.extras.consistency_ab: fake_b has 2 channels, real_a has 1; set" in capfd.readouterr().err
+    assert "method.extras.low_resolution_ab: fake_b has 2 channels, real_a has 1; leave" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("preset", ["crop", "scale_width", "scale_width_and_crop", "none"])
@@ -223,7 +224,20 @@ def test_skipped_files_are_listed_in_the_run_folder(
     assert "1 files are left out" in capfd.readouterr().out
 
 
-@pytest.mark.parametrize("name", ["a b=c,d", "[é]{x}", "o'clock", '"quoted"', "~#;&!", "-dash"])
+ODD_NAMES = ["a b=c,d", "[é]{x}", "o'clock", '"quoted"', "~#;&!", "-dash"]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_odd_names_are_quoted_for_the_grammar(
+    name: str, tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / name
+    root.symlink_to(tiny_data)
+    run(monkeypatch, *quote_paths(["experiment=custom", *make_overrides(root, tmp_path / f"run {name}")]))
+    assert len(read_rows(tmp_path / f"run {name}")) == 2
+
+
+@pytest.mark.parametrize("name", sweep(ODD_NAMES, {"[é]{x}"}))
 def test_odd_names_work_on_the_command_line(name: str, tiny_data: Path, tmp_path: Path) -> None:
     root = tmp_path / name
     root.symlink_to(tiny_data)

@@ -88,7 +88,7 @@ def choose_weights(recipe: Mapping[str, Any], resumed: bool) -> dict[str, dict[s
 
 
 def _make_method(recipe: dict[str, Any], data: Any, make: Make) -> Method:
-    """Build the method for the data's channels, laid out, compiled and thrifty as the recipe says."""
+    """Build the method for the data's channels, laid out, compiled and sparing of memory as the recipe says."""
     method: Method = make("method", channels=data.channels)
     set_memory_format(method, choose_layout(recipe["channels_last"], recipe["trainer"]["accelerator"]))
     if recipe["compile"]:
