@@ -9,6 +9,7 @@ import pytest
 from test_train import ROOT, make_overrides
 
 from diptych.errors import FileError, UserError
+from diptych.training.recipe import refuse_foreign_targets
 
 TOYS = ROOT / "tests" / "toys"
 BUILD = "from diptych.networks import build; print(type(build('{}')).__module__)"
@@ -76,7 +77,7 @@ def test_a_bundle_is_loaded_with_its_package_and_refused_in_a_line_without(tmp_p
 
 
 def test_a_broken_package_costs_a_line_and_stops_nobody(broken: Path) -> None:
-    done = run_python("-c", BUILD.format("SampledNetwork") * 1, packages=(broken, TOYS))
+    done = run_python("-c", BUILD.format("SampledNetwork"), packages=(broken, TOYS))
     assert (done.returncode, done.stdout.strip()) == (0, "diptych_toys.sampled")
     lines = done.stderr.splitlines()
     assert len(lines) == 2
@@ -91,14 +92,48 @@ def test_a_broken_package_is_warned_of_once(broken: Path) -> None:
 
 
 def make_recipe(data: Path, run_dir: Path, target: str) -> list[str]:
-    more = ("experiment=custom", "method=gan", f"method._target_={target}", "~callbacks.samples", "~callbacks.finish")
-    return make_overrides(data, run_dir, *more, "method.generator={network: SampledNetwork}")
-
-
-@pytest.fixture
-def overrides(tiny_data: Path, tmp_path: Path) -> list[str]:
-    """A recipe of two batches with the method of somebody else's package."""
-    more = ("experiment=custom", "method=cut", "method._target_=diptych_toys.sampled.Sampled", "~callbacks.finish")
+    """Return the overrides of two batches with a method and a network of somebody else's."""
     network = "method.generator={network: SampledNetwork}"
-    gone = ("~method.projector", "~method.contrastive", "~method.layers")
-    return [*make_overrides(tiny_data, tmp_path / "run", *more, network), *gone]
+    more = ("experiment=custom", "method=gan", f"method._target_={target}", "~callbacks.samples", network)
+    return make_overrides(data, run_dir, *more)
+
+
+def test_a_method_of_another_package_trains(tiny_data: Path, tmp_path: Path, broken: Path) -> None:
+    """Also beside a package that is broken."""
+    overrides = make_recipe(tiny_data, tmp_path / "run", "diptych_toys.sampled.Sampled")
+    done = run_python("train.py", *overrides, packages=(broken, TOYS))
+    assert done.returncode == 0, done.stderr
+    bundle = tmp_path / "run" / "translators" / "ab.safetensors"
+    assert run_python("-c", LOAD, str(bundle), packages=(TOYS,)).stdout.strip() == "torch.Size([1, 3, 8, 8])"
+
+
+def test_a_network_of_another_package_trains_in_a_method_of_the_house(tiny_data: Path, tmp_path: Path) -> None:
+    """Nothing but its name leads to it."""
+    overrides = make_recipe(tiny_data, tmp_path / "run", "diptych.methods.GAN")
+    done = run_python("train.py", *overrides, packages=(TOYS,))
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run" / "translators" / "ab.safetensors").is_file()
+
+
+def test_a_class_of_a_package_that_is_not_there_is_refused_in_a_line(tiny_data: Path, tmp_path: Path) -> None:
+    target = "diptych_toys.sampled.Sampled"
+    done = run_python("train.py", *make_recipe(tiny_data, tmp_path / "run", target))
+    assert done.returncode == UserError.exit_code
+    assert done.stderr.startswith(f"error: _target_: {target} is not allowed in a recipe; a class of diptych, torch.")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "target", ["diptych_toys.nowhere.Sampled", "diptych_toys_more.Sampled", "diptych_toys.sampled"]
+)
+def test_what_is_no_class_of_a_package_is_refused_with_what_is_allowed(target: str) -> None:
+    refuse_foreign_targets({"method": {"_target_": "diptych_toys.sampled.Sampled"}})
+    with pytest.raises(UserError, match=rf"_target_: {target} is not allowed .*, pytorch_lightning, diptych_toys is"):
+        refuse_foreign_targets({"method": {"_target_": target}})
+
+
+def test_a_class_of_a_broken_package_is_refused_in_a_line(tiny_data: Path, tmp_path: Path, broken: Path) -> None:
+    done = run_python("train.py", *make_recipe(tiny_data, tmp_path / "run", "aaa_broken.Method"), packages=(broken,))
+    assert done.returncode == UserError.exit_code
+    assert done.stderr.startswith("error: _target_: aaa_broken.Method cannot be imported (ModuleNotFoundError(")
+    assert done.stderr.count("\n") == 1

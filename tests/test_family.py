@@ -151,7 +151,7 @@ def test_every_parameter_of_a_player_gets_a_gradient_and_no_other(name: str) -> 
     assert all(name in ("adain", "wct") and ".encoder." in path for path in frozen)
     for player in method.players():
         method.zero_grad()
-        with method.only(player):
+        with player.alone(method.parameters()):
             images = method.render(
                 {"a": torch.rand(2, 3, 16, 16), "b": torch.rand(2, 3, 16, 16), "index_b": BOTH_STYLES}
             )

@@ -10,6 +10,9 @@ from safetensors.torch import load_file
 from test_train import read_rows, run
 
 from diptych import load_translator
+from diptych.errors import UserError
+from diptych.training.resume import Resumption
+from diptych.translators.bundle import CHECKPOINT_FORMAT
 
 FORMAT1 = Path(__file__).parent / "data" / "format1"
 EXPECTED = load_file(FORMAT1 / "expected.safetensors")
@@ -47,3 +50,15 @@ def test_old_runs_are_gone_on_with(
     for direction in TRANSLATORS[name]:
         result = load_translator(tmp_path / "translators" / f"{direction}.safetensors")(EXPECTED["content"])
         torch.testing.assert_close(result, EXPECTED[f"{name}.{direction}"].clamp(-1, 1), atol=2e-3, rtol=0)
+
+
+def test_a_switch_that_is_gone_says_nothing_of_a_run() -> None:
+    """Of older formats only: where today's recipes differ, a key that is missing is a difference."""
+    recipe = {"seed": 0, "method": {"clip": {}}}
+    before = {**recipe, "gone": "auto"}
+    for version, changes in ((1, []), (CHECKPOINT_FORMAT, ["changed since the checkpoint: gone: auto → None"])):
+        content = {"diptych": {"format": version, "recipe": before}}
+        assert Resumption(Path("last.ckpt"), content).check_changes(recipe, allowed=True) == changes
+    old = Resumption(Path("last.ckpt"), {"diptych": {"format": 1, "recipe": {**before, "seed": 1}}})
+    with pytest.raises(UserError, match=r"differs from that of last\.ckpt \(seed: 1 → 0\)"):
+        old.check_changes(recipe, allowed=False)

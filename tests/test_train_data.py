@@ -92,7 +92,7 @@ def test_grey_pictures(tiny_data: Path, tmp_path: Path, monkeypatch: pytest.Monk
     [
         (SCANS[:4], 2, "identity_a and identity_b must be 0: A has 1 channels and B has 2"),
         (
-            [*SCANS, "experiment=flat2fluent_cyclegan", "data.flip=true"],
+            [*SCANS, "experiment=flat2fluent", "data.flip=true"],
             2,
             "in_channels and out_channels must be equal",
         ),
@@ -130,7 +130,7 @@ def test_an_extra_between_unlike_domains_is_refused(
 ) -> None:
     overrides = [*make_overrides(scans, tmp_path / "run", *SCANS), "generator.residual=false"]
     with pytest.raises(SystemExit) as stop:
-        run(monkeypatch, "experiment=flat2fluent_cyclegan", *overrides)
+        run(monkeypatch, "experiment=flat2fluent", *overrides)
     assert stop.value.code == 2
     assert "method.extras.consistency_ab: fake_b has 2 channels, real_a has 1; set" in capfd.readouterr().err
 

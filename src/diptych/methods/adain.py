@@ -13,6 +13,7 @@ from diptych.losses import MomentStyle, TotalVariation
 from diptych.losses.perceptual import count_positions
 from diptych.methods.decoder import DecoderMethod
 from diptych.methods.player import Images, Terms
+from diptych.methods.pretrained import keep_pretrained
 from diptych.networks import AdaINGenerator, Vgg
 from diptych.networks.statistics import exchange_statistics, measure_statistics
 
@@ -34,7 +35,8 @@ class AdaIN(DecoderMethod):
         layers: Sequence[str] | None = None,
         **settings: Any,
     ) -> None:
-        super().__init__({"network": "AdaINGenerator", "deepest": deepest}, encoder, **settings)
+        config = {"network": "AdaINGenerator", "deepest": deepest, **keep_pretrained(generator)}
+        super().__init__(config, encoder, **settings)
         layers = layers or [f"relu{level}_1" for level in range(1, deepest + 1)]
         self.style = MomentStyle(dict.fromkeys(layers, 1.0), self.generator_ab.encoder)
         self.total_variation = TotalVariation()

@@ -6,13 +6,14 @@ from typing import Any
 from torch import nn
 
 from diptych.methods.generator_only import GeneratorOnlyMethod, require_rgb
+from diptych.methods.pretrained import Pretrained, keep_pretrained
 from diptych.networks import Vgg
 
 
 class DecoderMethod(GeneratorOnlyMethod):
     """`config` names a network that carries VGG and has a `decoder`, which alone is trained.
 
-    A recipe's `generator` is not asked for.
+    A recipe's `generator` is not asked for, but for the weights it starts from.
     """
 
     generator_ab: Any
@@ -21,9 +22,10 @@ class DecoderMethod(GeneratorOnlyMethod):
         self, config: Mapping[str, Any], encoder: Vgg, *, init: str = "kaiming", init_gain: float = 1.0, **settings: Any
     ) -> None:
         require_rgb(settings.get("channels"))
-        config = {**config, "encoder": encoder.kind, "preprocessing": encoder.preprocessing}
-        super().__init__(config, init=init, init_gain=init_gain, **settings)
+        network = {**config, "encoder": encoder.kind, "preprocessing": encoder.preprocessing, "pretrained": None}
+        super().__init__(network, init=init, init_gain=init_gain, **settings)
         self.generator_ab.encoder.copy_weights(encoder)
+        Pretrained("generator", keep_pretrained(config)).load(self.translators)  # with the encoder they were trained to
         self.generator_ab.train()  # VGG behaves alike, but Lightning warns of parts that do not train
 
     def trained_parts(self) -> Sequence[nn.Module]:

@@ -11,6 +11,7 @@ from typing import Any
 from diptych.losses import Content, Perceptual, StyleReference, StyleTransferLoss, TotalVariation
 from diptych.methods.generator_only import GeneratorOnlyMethod, require_rgb
 from diptych.methods.player import Images, Player, Terms
+from diptych.methods.pretrained import keep_pretrained
 from diptych.networks import Encoder, FusionGenerator, initialise
 from diptych.networks.fusion_generator import FusionDecoder
 from diptych.networks.statistics import measure_statistics
@@ -43,7 +44,7 @@ class Fusion(GeneratorOnlyMethod):
     ) -> None:
         require_rgb(settings.get("channels"))
         config = {"network": "FusionGenerator", "width": width, "fusion": fusion, "share": share}
-        super().__init__(config, init=init, init_gain=init_gain, **settings)
+        super().__init__(config | keep_pretrained(generator), init=init, init_gain=init_gain, **settings)
         self.decoder_a, self.decoder_b = (FusionDecoder(self.channels[domain], width) for domain in "ab")
         for part in (self.decoder_a, self.decoder_b):
             initialise(part, init, init_gain)

@@ -15,6 +15,7 @@ from diptych.losses import Adversarial, LeCam, Penalty
 from diptych.methods.adversarial_loss import AdversarialLoss
 from diptych.methods.method import Method
 from diptych.methods.player import Images, Player, Stateful, Terms
+from diptych.methods.pretrained import Pretrained
 from diptych.networks import Network, apply, build_for, initialise
 
 RGB = {"a": 3, "b": 3}
@@ -23,8 +24,8 @@ RGB = {"a": 3, "b": 3}
 class GANMethod(Method):
     """Generators against discriminators; a subclass makes those it needs, as `generator_ab` and `discriminator_b`.
 
-    `generator` and `discriminator` are networks' names and arguments; `adversarial` to `pool_size` are the same for
-    every domain; `init` and `init_gain` say how weights begin; `base` goes to `Method`.
+    `generator` and `discriminator` are networks' names and arguments, and what these start from; `adversarial` to
+    `pool_size` are the same for every domain; `init` and `init_gain` say how weights begin; `base` goes to `Method`.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class GANMethod(Method):
         super().__init__(**base)
         self.channels = dict(channels)
         self._generator, self._discriminator = dict(generator), dict(discriminator)
+        self._pretrained = [Pretrained("generator", generator), Pretrained("discriminator", discriminator)]
         self._init, self._init_gain = init, init_gain
         self._adversarial, self._augmentation, self._pool_size = adversarial, augmentation, pool_size
         self._parts: dict[str, Any] = {"penalty": penalty, "lecam": lecam}
@@ -73,9 +75,12 @@ class GANMethod(Method):
         return {part: value for part, value in self._parts.items() if not off("discriminator", f"{part}_{name}")}
 
     def initialise(self) -> None:
-        """Draw the weights of every network, and check those of every term; called once all networks are there."""
+        """Draw or load the weights of every network, and check those of terms; called once all networks are there."""
         for network in self.children():
             initialise(network, self._init, self._init_gain)
+        generators, discriminators = self._pretrained
+        generators.load(self.translators)
+        discriminators.load({name: getattr(self, f"discriminator_{name}") for name in self.adversarial_losses})
         for part in (name for name, value in self._parts.items() if value is not None):
             if not self.adversarial_losses:
                 raise UserError(f"method.{part} is configured, but no discriminator plays: leave it out")

@@ -10,6 +10,7 @@ from diptych.errors import UserError
 from diptych.methods.gan import RGB
 from diptych.methods.method import Method
 from diptych.methods.player import Images, Player, Terms
+from diptych.methods.pretrained import Pretrained, keep_pretrained
 from diptych.networks import Network, apply, build_for, initialise
 
 
@@ -37,6 +38,8 @@ class GeneratorOnlyMethod(Method):
         self.generator_ab = build_for(generator, in_channels=channels["a"], out_channels=channels["b"])
         for part in self.trained_parts():
             initialise(part, init, init_gain)
+        Pretrained("generator", generator).load(self.translators)
+        Pretrained("discriminator", keep_pretrained(discriminator)).load({})
 
     def trained_parts(self) -> Sequence[nn.Module]:
         """Return what of the generator is trained, from weights drawn at random."""

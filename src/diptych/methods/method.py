@@ -1,8 +1,7 @@
 """What every method shares: players that move in turn on images rendered once."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from pytorch_lightning import LightningModule
@@ -87,7 +86,7 @@ class Method(LightningModule):
 
     def _move(self, player: Player, optimizer: Optimizer, rendering: Rendering) -> None:
         totals: Terms = {}
-        with self.only(player):
+        with player.alone(self.parameters()):
             optimizer.zero_grad()
             for share, images in rendering.show(player):
                 terms = player.terms(images) | self._compute_extras(player, images)
@@ -104,19 +103,6 @@ class Method(LightningModule):
     def _compute_extras(self, player: Player, images: Images) -> Terms:
         mine = {name: extra for name, extra in self.extras.items() if extra.player == player.name}
         return {name: extra.compute(f"method.extras.{name}", images) for name, extra in mine.items()}
-
-    @contextmanager
-    def only(self, player: Player) -> Iterator[None]:
-        """Freeze the networks of everybody else: no gradient is computed for weights that do not move."""
-        mine = {id(parameter) for parameter in player.parameters()}
-        others = [p for p in self.parameters() if id(p) not in mine and p.requires_grad]
-        for parameter in others:
-            parameter.requires_grad_(False)
-        try:
-            yield
-        finally:
-            for parameter in others:
-                parameter.requires_grad_(True)
 
     def configure_optimizers(self) -> list[Optimizer]:
         """Return one optimizer per player, in the order of the players."""

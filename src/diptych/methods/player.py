@@ -1,6 +1,7 @@
 """Who moves: the networks that a player trains, and the loss terms it minimises."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -36,6 +37,19 @@ class Player:
     def parameters(self) -> list[nn.Parameter]:
         """Return the weights of all its networks."""
         return [parameter for network in self.networks for parameter in network.parameters()]
+
+    @contextmanager
+    def alone(self, parameters: Iterable[nn.Parameter]) -> Iterator[None]:
+        """Freeze those of the weights that are not its own: no gradient is computed for what does not move."""
+        mine = {id(parameter) for parameter in self.parameters()}
+        others = [parameter for parameter in parameters if id(parameter) not in mine and parameter.requires_grad]
+        for parameter in others:
+            parameter.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for parameter in others:
+                parameter.requires_grad_(True)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Return the weights for an optimizer, those of equal settings together."""

@@ -10,6 +10,7 @@ from torch.nn.functional import mse_loss
 
 from diptych.methods.decoder import DecoderMethod
 from diptych.methods.player import Images, Terms
+from diptych.methods.pretrained import keep_pretrained
 from diptych.networks import Vgg, WCTGenerator
 
 
@@ -21,7 +22,8 @@ class WCT(DecoderMethod):
     def __init__(
         self, generator: object = None, *, encoder: Vgg, deepest: int = 4, levels: int = 4, **settings: Any
     ) -> None:
-        super().__init__({"network": "WCTGenerator", "deepest": deepest, "levels": levels}, encoder, **settings)
+        config = {"network": "WCTGenerator", "deepest": deepest, "levels": levels, **keep_pretrained(generator)}
+        super().__init__(config, encoder, **settings)
 
     def render(self, batch: Images) -> Images:
         """Return `real_a`, `real_b`: N×3×H×W each, and of either domain what its images are drawn from and as.

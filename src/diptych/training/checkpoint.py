@@ -11,7 +11,6 @@ from diptych.randomness import capture_random_state, restore_random_state
 from diptych.translators.bundle import CHECKPOINT_FORMAT, rename_tensors
 
 _RENAMED = {"scheme": "init", "gain": "init_gain", "smoothness": "total_variation"}  # settings of methods in format 1
-_GONE = ("by_direction",)
 
 
 class RunState(Callback):
@@ -80,6 +79,4 @@ def upgrade(content: dict[str, Any]) -> dict[str, Any]:
         process["extra_state"] = process.pop("remembered")
     method = header["recipe"].get("method", {})
     method |= {new: method.pop(old) for old, new in _RENAMED.items() if old in method}
-    for key in _GONE:
-        header["recipe"].pop(key, None)
     return content

@@ -12,6 +12,8 @@ ALLOWED = ("diptych", "torch.optim", "torch.nn", "torchvision.transforms", "korn
 
 _PATHS = {f"data.{key}" for key in ("root", "path_a", "path_b", "test_path_a", "test_path_b", "cache_dir", "download")}
 _PATHS |= {"run_dir", "resume"}
+_FILES = {f"{part}{role}.pretrained" for part in ("", "method.") for role in ("generator", "discriminator")}
+"""Keys that hold a path, or several by name in braces."""
 
 
 def refuse_foreign_targets(recipe: object) -> None:
@@ -53,7 +55,9 @@ def quote_paths(arguments: list[str]) -> list[str]:
 def _quote(argument: str) -> str:
     """Return `key='value'` where the key's value is a path, not null, quoted or an interpolation."""
     key, equals, value = argument.partition("=")
-    if key.lstrip("+") not in _PATHS or value in ("", "null") or value[0] in "'\"" or "${" in value:
+    name = key.lstrip("+")
+    is_path = name in _PATHS or (name in _FILES and not value.startswith("{"))
+    if not is_path or value in ("", "null") or value[0] in "'\"" or "${" in value:
         return argument
     escaped = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), value)
     return f"{key}{equals}'{escaped}'"

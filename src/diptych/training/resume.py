@@ -8,6 +8,7 @@ from typing import Any
 
 from diptych.errors import FileError, UserError
 from diptych.training.checkpoint_files import LAST, find_newest, verify_checkpoint
+from diptych.translators.bundle import CHECKPOINT_FORMAT
 
 FINISHED = "finished"
 """The file that a run folder has when everything is done, evaluation and export included."""
@@ -18,6 +19,8 @@ _HARMLESS = (
     "data.workers", "data.cache*", "data.download",
     "data.root", "data.path_*", "data.test_path_*",  # the fingerprint tells whether the images are the same
     "trainer.log_every_n_steps", "trainer.enable_*", "trainer.plugins", "callbacks.memory*", "callbacks.alarms*",
+    "generator.pretrained*", "discriminator.pretrained*",  # where a run began is in its checkpoint
+    "method.generator.pretrained*", "method.discriminator.pretrained*",
 )  # fmt: skip
 
 
@@ -33,7 +36,10 @@ class Resumption:
         """Return what differs from the checkpoint's recipe; `UserError` names what makes this another run."""
         if self.path is None:
             return []
-        before, now = _list_values(self.content["diptych"]["recipe"]), _list_values(recipe)
+        header = self.content["diptych"]
+        older = header["format"] < CHECKPOINT_FORMAT  # whose switches may be gone, and mean nothing any more
+        known = {key: value for key, value in header["recipe"].items() if key in recipe or not older}
+        before, now = _list_values(known), _list_values(recipe)
         grave = [
             f"{key}: {before.get(key)} → {now.get(key)}"
             for key in sorted(before.keys() | now.keys())

@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from pytorch_lightning import seed_everything
 
 from diptych.files import write_text
 from diptych.methods import Method
+from diptych.methods.pretrained import keep_pretrained
 from diptych.training.allocation import keep_freed_memory
 from diptych.training.checkpoint import RunState
 from diptych.training.checkpoint_files import clear_leftovers
@@ -39,8 +40,8 @@ def train(recipe: dict[str, Any], text: str, instantiate: Make) -> None:
     with lock_run(run_dir):
         clear_leftovers(run_dir / "checkpoints")
         recipe = recipe | {"data_fingerprint": data.fingerprint}
-        method = _make_method(recipe, data, make)
         resumption = choose_checkpoint(run_dir, recipe["resume"])
+        method = _make_method(recipe, data, partial(make, **choose_weights(recipe, resumption.path is not None)))
         changes = resumption.check_changes(recipe, recipe["resume_changes"] == "allow")
         if resumption.is_finished(run_dir) and not changes:
             print(f"{run_dir}: this run is finished; nothing to do")
@@ -71,6 +72,19 @@ def _prepare_process(seed: int) -> None:
     warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
     torch.set_float32_matmul_precision("high")
     keep_freed_memory()
+
+
+def choose_weights(recipe: Mapping[str, Any], resumed: bool) -> dict[str, dict[str, Any]]:
+    """Return what to tell a method of the weights its networks start from: no file where a checkpoint has them.
+
+    A method with a network of its own, whose settings say nothing of weights, goes by the recipe's part.
+    """
+    told = {}
+    for role in ("generator", "discriminator"):
+        wish = keep_pretrained(recipe.get(role)) | keep_pretrained(recipe["method"].get(role))
+        if wish.get("pretrained") is not None:
+            told[role] = wish | ({"pretrained": None} if resumed else {})
+    return told
 
 
 def _make_method(recipe: dict[str, Any], data: Any, make: Make) -> Method:

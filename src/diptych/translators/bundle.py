@@ -26,10 +26,7 @@ def load_translator(path: str | Path, direction: str | None = None) -> NetworkTr
     `direction` (`ab` or `ba`) chooses where a checkpoint holds both; raises `FileError` naming the file.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileError(f"{path}: no such file")
-    if path.stat().st_size == 0:
-        raise FileError(f"{path}: the file is empty")
+    _require_content(path)
     if path.suffix == ".safetensors":
         translator = _load_bundle(path)
         own = translator.notes.get("direction")
@@ -40,6 +37,31 @@ def load_translator(path: str | Path, direction: str | None = None) -> NetworkTr
     if "diptych" in content:
         return _from_checkpoint(path, content, direction or "ab")
     return _from_original(path, content)
+
+
+def read_weights(path: Path, role: str, name: str) -> dict[str, Tensor]:
+    """Return a file's tensors for the `generator` of a direction, or for the `discriminator` of a domain.
+
+    A checkpoint holds several networks; a bundle, bare safetensors and a plain state dict hold one, whatever it is for.
+    """
+    _require_content(path)
+    if path.suffix == ".safetensors":
+        _read_header(path)  # refuses a file that is not whole
+        return rename_tensors(load_file(path))
+    content = _load_tensors(path)
+    if "diptych" not in content:
+        return _read_plain(path, content)
+    if role == "generator":
+        return _select_direction(path, content, name)[1]
+    _check_version(path, content["diptych"])
+    return _select_network(path, content["state_dict"], f"{role}_{name}")
+
+
+def _require_content(path: Path) -> None:
+    if not path.is_file():
+        raise FileError(f"{path}: no such file")
+    if path.stat().st_size == 0:
+        raise FileError(f"{path}: the file is empty")
 
 
 def holds_network(path: Path) -> bool:
@@ -89,22 +111,55 @@ def _load_tensors(path: Path) -> dict[str, Any]:
     return content
 
 
-def _from_checkpoint(path: Path, content: dict[str, Any], direction: str) -> NetworkTranslator:
-    """Take one direction's network, averaged where the checkpoint holds an average."""
-    header = content["diptych"]
-    if not isinstance(header, dict) or not isinstance(described := header.get("translators"), dict):
+def _check_version(path: Path, header: Any) -> None:
+    if not isinstance(header, dict) or not isinstance(header.get("translators"), dict):
         raise FileError(f"{path}: not a translator: its header is damaged")
     if header.get("format") not in READABLE:
         version = f"checkpoint format {header.get('format')}, this version reads up to {CHECKPOINT_FORMAT}"
         raise FileError(f"{path}: {version}: upgrade diptych")
+
+
+def _from_checkpoint(path: Path, content: dict[str, Any], direction: str) -> NetworkTranslator:
+    """Take one direction's network, averaged where the checkpoint holds an average."""
+    entry, tensors, weights = _select_direction(path, content, direction)
+    notes = {**content["diptych"].get("notes", {}).get(direction, {}), "weights": weights}
+    return _assemble(path, entry["network"], entry["arguments"], tensors, notes)
+
+
+def _select_direction(
+    path: Path, content: dict[str, Any], direction: str
+) -> tuple[dict[str, Any], dict[str, Tensor], str]:
+    """Return one direction's description and tensors, and whether these are `averaged` or the `last` ones."""
+    _check_version(path, content["diptych"])
+    described = content["diptych"]["translators"]
     if direction not in described:
         raise FileError(f"{path}: holds no direction {direction!r}, only {', '.join(described)}")
     entry = described[direction]
-    averaged = content.get("callbacks", {}).get("EMA", {}).get("averaged", {}).get(direction)
-    prefix = entry["prefix"]
-    live = {key[len(prefix) :]: value for key, value in content["state_dict"].items() if key.startswith(prefix)}
-    notes = {**content["diptych"].get("notes", {}).get(direction, {}), "weights": "averaged" if averaged else "last"}
-    return _assemble(path, entry["network"], entry["arguments"], rename_tensors(averaged or live), notes)
+    if averaged := content.get("callbacks", {}).get("EMA", {}).get("averaged", {}).get(direction):
+        return entry, rename_tensors(averaged), "averaged"
+    return entry, rename_tensors(_strip(content["state_dict"], entry["prefix"])), "last"
+
+
+def _select_network(path: Path, state: dict[str, Tensor], network: str) -> dict[str, Tensor]:
+    """Return the tensors of a method's network by its name there, such as `discriminator_b`."""
+    if tensors := _strip(state, f"{network}."):
+        return rename_tensors(tensors)
+    held = sorted({name.partition(".")[0] for name in state})
+    raise FileError(f"{path}: holds no {network}, only {', '.join(held)}")
+
+
+def _strip(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
+
+
+def _read_plain(path: Path, content: dict[str, Any]) -> dict[str, Tensor]:
+    """Return a state dict's tensors: of the original code's networks without what never was of use there."""
+    try:
+        return recognise(content)[2]
+    except (ValueError, LookupError):
+        if content and all(isinstance(value, Tensor) for value in content.values()):
+            return content
+    raise FileError(f"{path}: neither a bundle, nor a checkpoint, nor plain tensors by name")
 
 
 def _from_original(path: Path, content: dict[str, Any]) -> NetworkTranslator:
@@ -142,9 +197,21 @@ def _assemble(
 
 def _check_tensor(path: Path, key: str, found: Tensor, expected: Tensor) -> None:
     """Refuse a tensor of another shape or kind of number, or with numbers that are none."""
+    if misfit := find_misfit(found, expected):
+        raise FileError(f"{path}: tensor {key!r} {misfit}")
+    refuse_spoilt(path, key, found)
+
+
+def find_misfit(found: Tensor, expected: Tensor) -> str | None:
+    """Say in which way a tensor does not fit into another's place; None where it does."""
     if found.shape != expected.shape:
-        raise FileError(f"{path}: tensor {key!r} has shape {tuple(found.shape)} instead of {tuple(expected.shape)}")
+        return f"has shape {tuple(found.shape)} instead of {tuple(expected.shape)}"
     if found.is_floating_point() != expected.is_floating_point():
-        raise FileError(f"{path}: tensor {key!r} holds {found.dtype} instead of {expected.dtype}")
-    if not bool(found.isfinite().all()):
+        return f"holds {found.dtype} instead of {expected.dtype}"
+    return None
+
+
+def refuse_spoilt(path: Path, key: str, tensor: Tensor) -> None:
+    """Raise `FileError` where a tensor holds numbers that are none."""
+    if not bool(tensor.isfinite().all()):
         raise FileError(f"{path}: tensor {key!r} holds NaN or infinity: the weights are spoilt")
