@@ -31,7 +31,7 @@ def make_parser() -> argparse.ArgumentParser:
     train.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     train.add_argument("--precisions", nargs="+", default=["fp32", "bf16"], choices=("fp32", "bf16"))
     train.add_argument("--compile", action="store_true", help="measure compiled networks too")
-    train.add_argument("--thrift", action="store_true", help="measure what saves memory too")
+    train.add_argument("--memory", action="store_true", help="measure what saves memory too: recompute, accumulate")
     train.add_argument("--layouts", nargs="+", default=["channels_last"], choices=("channels_last", "contiguous"))
     train.set_defaults(run=benchmark_train, unit="steps/s")
 

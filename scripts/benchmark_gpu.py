@@ -28,7 +28,7 @@ def list_tables(options: argparse.Namespace) -> dict[str, list[str]]:
         "train, batch 16": [*train, "--batch", "16", "--steps", "3", "--precisions", "fp32", "bf16"],
         "train, batch 1, compiled": [*train, "--batch", "1", "--steps", "10", "--precisions", "bf16", "--compile"],
         "train, batch 16, compiled": [*train, "--batch", "16", "--steps", "3", "--precisions", "bf16", "--compile"],
-        "train, batch 4": [*train, "--batch", "4", "--steps", "5", "--precisions", "bf16", "--thrift"],
+        "train, batch 4": [*train, "--batch", "4", "--steps", "5", "--precisions", "bf16", "--memory"],
         "translate a folder": ["translate", *shape, "--count", "64", "--rounds", "3", "--batch", "16"],
     }
     tables["translate a folder"] += ["--engines", "torch", "--precisions", "fp32", "bf16"]

@@ -1,4 +1,4 @@
-"""Train several methods for equal time on flat2fluent, measure all with one classifier, draw a row for each.
+"""Train several methods for equal time on flat2fluent, measure them with one classifier, and draw a row for each.
 
     python scripts/compare_methods.py train --paired PAIRED --minutes 10 --jobs 2 --out runs/methods
     python scripts/compare_methods.py measure --out runs/methods
@@ -127,7 +127,7 @@ def train(options: argparse.Namespace, console: Console) -> None:
 
 
 def measure(options: argparse.Namespace, console: Console) -> None:
-    """Evaluate every finished run with one classifier; write results.json, the table, and a row for each method."""
+    """Evaluate every finished run with one classifier; write results.json, the table, a row for each method."""
     classifier, rows, pictures = None, [], []
     for path in sorted(options.out.glob("*-minutes/*/run.json")):
         translator = load_translator(path.parent / "translators" / "ab.safetensors")

@@ -6,9 +6,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from diptych_toys.sampled import SampledNetwork
+from diptych_toys.scaled import ScaledNetwork
+from diptych_toys.stepped import SteppedNetwork
 from test_train import ROOT, make_overrides
 
 from diptych.errors import FileError, UserError
+from diptych.networks import Network, build
 from diptych.training.recipe import refuse_foreign_targets
 
 TOYS = ROOT / "tests" / "toys"
@@ -57,6 +61,15 @@ def broken(tmp_path: Path) -> Path:
 def test_a_network_is_found_where_its_package_is_installed() -> None:
     done = run_python("-c", BUILD.format("SampledNetwork"), packages=(TOYS,))
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "diptych_toys.sampled", "")
+
+
+@pytest.mark.parametrize(
+    "made", [SampledNetwork(size=2), SteppedNetwork(steps=5), ScaledNetwork()], ids=lambda made: type(made).__name__
+)
+def test_a_network_of_another_package_is_made_again_from_its_words(made: Network) -> None:
+    again = build(made.describe()["network"], **made.describe()["arguments"])
+    assert type(again) is type(made)
+    assert again.describe() == made.describe()
 
 
 def test_an_unknown_network_is_still_unknown() -> None:

@@ -157,6 +157,17 @@ def test_readme_is_short_and_tracked_text_names_no_registry() -> None:
             assert not pattern.search(path.read_text()), name
 
 
+def test_the_house_that_the_readme_draws_is_the_one_that_stands() -> None:
+    drawn = re.search(r"```\n(errors.*?train\.py)\n```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert drawn
+    rungs = [[name.strip() for name in rung.split(",")] for rung in drawn[1].split("←")]
+    rungs = [names for names in rungs if names != [""]]  # where a line ends in the middle
+    standing = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in SOURCES} - {"__init__"}
+    built = [[name for name in names if name in standing] for names in LADDER]
+    assert rungs == [*filter(None, built), ["train.py"]]
+    assert standing == {name for names in built for name in names}
+
+
 def test_ci_runs_the_command_of_the_readme() -> None:
     command = (ROOT / ".ci" / "run").read_text().splitlines()[-1]
     assert command in (ROOT / "README.md").read_text().splitlines()

@@ -22,8 +22,10 @@ from benchmarking.textbook import Textbook
 from diptych.callbacks import EMA, FiniteGuard
 from diptych.losses import LeastSquares
 from diptych.methods import CycleGAN, Schedule
-from diptych.networks import keep_freed_memory
+from diptych.training.allocation import keep_freed_memory
 from diptych.training.machine import choose_precision
+from diptych.training.memory import MemoryOptions
+from diptych.training.run import compile_networks, set_memory_format
 
 WEIGHTS = {
     "generator": {
@@ -33,6 +35,7 @@ WEIGHTS = {
     },
     "discriminator": {"adversarial_a": 1.0, "adversarial_b": 1.0},
 }
+PLAIN = MemoryOptions()
 TOLERANCES = (1e-5, 1e-8)  # relative: of the first losses in fp32, of the third in fp64, as Adam amplifies rounding
 
 
@@ -76,17 +79,14 @@ class Setting:
     precision: str = "fp32"
     channels_last: bool = True
     compiled: bool = False
-    thrift: tuple[str, ...] = ("by_direction",)
+    memory: MemoryOptions = PLAIN
 
     def __str__(self) -> str:
         layout = "channels last" if self.channels_last else "contiguous"
         words = [self.precision, layout, *(["compiled"] if self.compiled else [])]
-        return ", ".join([*words, *self._describe_thrift()])
-
-    def _describe_thrift(self) -> list[str]:
-        if self.thrift == Setting.thrift:
-            return []
-        return [word for word in self.thrift if word not in Setting.thrift] or ["both directions at once"]
+        words += ["recompute"] if self.memory.recompute else []
+        words += [f"accumulate {self.memory.micro_batches}"] if self.memory.micro_batches > 1 else []
+        return ", ".join(words)
 
 
 def make_method(options: argparse.Namespace, setting: Setting) -> CycleGAN:
@@ -104,10 +104,10 @@ def make_method(options: argparse.Namespace, setting: Setting) -> CycleGAN:
         schedule=Schedule(100, 100),
         pool_size=0,
     )
-    method.lay_out(setting.channels_last)
-    method.save_memory(**dict.fromkeys(setting.thrift, True))
+    set_memory_format(method, setting.channels_last)
+    setting.memory.apply(method)
     if setting.compiled:
-        method.compile_networks()
+        compile_networks(method)
     return method
 
 
@@ -206,9 +206,11 @@ def list_settings(options: argparse.Namespace) -> list[Setting]:
     layouts = [layout == "channels_last" for layout in options.layouts]
     compiled = (False, True) if options.compile else (False,)
     settings = [Setting(*words) for words in itertools.product(options.precisions, layouts, compiled)]
-    if options.thrift:
+    if options.memory:
         best = Setting(options.precisions[-1], layouts[0])
-        settings += [replace(best, thrift=thrift) for thrift in ((), ("by_direction", "recompute"))]
+        savings = [MemoryOptions(recompute=True)]
+        savings += [MemoryOptions(micro_batches=options.batch)] if options.batch > 1 else []
+        settings += [replace(best, memory=saving) for saving in savings]
     return settings
 
 

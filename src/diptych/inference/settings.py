@@ -51,9 +51,8 @@ class Settings:
 
     def choose_batch_size(self, translator: Translator) -> int:
         """Return how many images are translated together: one, where together they would come out otherwise."""
-        draws = translator.takes_seed and (
-            self.styles is None or translator.takes_steps
-        )  # noise, by place in the batch
+        # Noise would depend on an image's place in the batch.
+        draws = translator.takes_seed and (self.styles is None or translator.takes_steps)
         differs = self.styles is not None and self.styles.differs_by_content
         alone = draws or differs or bool(self.strengths) or not translator.takes_batches
         return 1 if alone else self.batch_size
