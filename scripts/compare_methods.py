@@ -1,4 +1,4 @@
-"""Train several methods for equal time on flat2fluent, measure them with one classifier, and draw a row for each.
+"""Train several methods for equal time on flat2fluent, measure all with one classifier, draw a row for each.
 
     python scripts/compare_methods.py train --paired PAIRED --minutes 10 --jobs 2 --out runs/methods
     python scripts/compare_methods.py measure --out runs/methods
@@ -36,7 +36,7 @@ ROOT = Path(__file__).parents[1]
 VARIANTS = ROOT / "experiments" / "methods" / "variants.yaml"
 PROBE = 150  # batches that the speed is measured with
 SIZES = {"method.schedule.epochs": 1, "method.schedule.decay_epochs": 1, "callbacks.finish.evaluation": "false"}
-FORMATS = {  # what is tabulated, and how it is written
+STYLES = {  # what is tabulated, and how it is written
     "name": "{}",
     "seed": "{}",
     "minutes": "{:g}",
@@ -64,7 +64,7 @@ class Work:
 
     def train(self, name: str, folder: Path, batches: int, seed: int, *more: str) -> float:
         """Run train.py to its end and return the peak memory of its process in MiB."""
-        sizes = [f"{key}={value}" for key, value in SIZES.items()] + [f"data.epoch_size={max(1, batches // 2)}"]
+        sizes = [f"{key}={value}" for key, value in SIZES.items()] + [f"data.epoch_size={batches // 2}"]
         command = [sys.executable, "train.py", *self.words[name], *sizes, f"seed={seed}", f"run_dir={folder}", *more]
         folder.parent.mkdir(parents=True, exist_ok=True)
         environment = os.environ | {"OMP_NUM_THREADS": str(self.threads)}
@@ -88,7 +88,8 @@ class Work:
         folder = self.out / f"{minutes:g}-minutes" / f"{name}-{seed}"
         if not (folder / "run.json").exists():
             rate = self.measure_rate(name)
-            memory = self.train(name, folder, round(minutes * 60 * rate), seed, "resume=auto")
+            batches = max(2, round(minutes * 60 * rate))  # one for each half of the schedule at least
+            memory = self.train(name, folder, batches, seed, "resume=auto")
             note = {"name": name, "seed": seed, "minutes": minutes, "batches per second": rate, "peak MiB": memory}
             (folder / "run.json").write_text(json.dumps(note, indent=1) + "\n")
         return folder.name
@@ -127,12 +128,13 @@ def train(options: argparse.Namespace, console: Console) -> None:
 
 
 def measure(options: argparse.Namespace, console: Console) -> None:
-    """Evaluate every finished run with one classifier; write results.json, the table, a row for each method."""
+    """Evaluate every finished run with one classifier; write results.json, the table, and a row for each method."""
     classifier, rows, pictures = None, [], []
     for path in sorted(options.out.glob("*-minutes/*/run.json")):
         translator = load_translator(path.parent / "translators" / "ab.safetensors")
         data = find_evaluation_data(translator, ROOT / "data" / "flat2fluent")
-        scores = evaluate(partial(translate_like, translator), data, classifier=classifier)
+        translate = partial(translate_like, translator)
+        scores = evaluate(translate, data, classifier=classifier)
         classifier = classifier or scores.classifier
         note = json.loads(path.read_text()) | {"batches": translator.notes["iteration"]}
         rows.append(note | scores.translator)
@@ -140,7 +142,7 @@ def measure(options: argparse.Namespace, console: Console) -> None:
             domain: data.load(domain, data.test[domain][:: max(1, len(data.test[domain]) // COLUMNS)])
             for domain in "ab"
         }
-        pictures.append((f"{note['name']} {note['seed']}, {note['minutes']:g} min", translator(shown["a"])))
+        pictures.append((f"{note['name']} {note['seed']}, {note['minutes']:g} min", translate(shown["a"], shown["b"])))
     if classifier is None:
         raise SystemExit(f"error: {options.out} holds no finished run; train some first")
     rows += [{"name": "copying"} | scores.copying, {"name": "real train B"} | scores.real]
@@ -152,10 +154,10 @@ def measure(options: argparse.Namespace, console: Console) -> None:
 
 def print_table(rows: list[dict[str, Any]], console: Console) -> None:
     """Print a row for each run, in Markdown."""
-    for index, row in enumerate([dict(zip(FORMATS, FORMATS, strict=True)), dict.fromkeys(FORMATS, "---"), *rows]):
-        cells = [row.get(key, "") for key in FORMATS]
-        formats = FORMATS.values() if index > 1 else itertools.repeat("{}")
-        texts = ["" if cell == "" else form.format(cell) for cell, form in zip(cells, formats, strict=False)]
+    for index, row in enumerate([dict(zip(STYLES, STYLES, strict=True)), dict.fromkeys(STYLES, "---"), *rows]):
+        cells = [row.get(key, "") for key in STYLES]
+        styles = STYLES.values() if index > 1 else itertools.repeat("{}")
+        texts = ["" if cell == "" else style.format(cell) for cell, style in zip(cells, styles, strict=False)]
         console.print(f"| {' | '.join(texts)} |", soft_wrap=True, highlight=False)
 
 

@@ -4,7 +4,7 @@ import functools
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,11 @@ def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for index in range(count):
             write_noise(root / folder / f"{index}.png", random)
     return root
+
+
+def sweep(values: Iterable[Any], always: Set[Any]) -> list[Any]:
+    """Return the values of a parameter; those that are not among `always` are left to `pytest -m exhaustive`."""
+    return [value if value in always else pytest.param(value, marks=pytest.mark.exhaustive) for value in values]
 
 
 def write_noise(path: Path, random: np.random.Generator, size: tuple[int, int] = (36, 40)) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import write_noise
+from conftest import sweep, write_noise
 from test_train import NEEDS, ROOT, load, make_overrides, read_rows, run
 from torch import Tensor
 
@@ -34,7 +34,8 @@ WHOLE = [
     "callbacks.checkpoint.every=2",
 ]
 ITERATIONS = 10
-UNOPPOSED = ("adain", "encoder_decoder", "fusion", "wct")  # no discriminator, whose images could be varied
+METHODS = sorted(path.stem for path in (ROOT / "conf" / "method").glob("*.yaml"))
+ALONE = ("adain", "encoder_decoder", "fusion", "wct")  # no discriminator, whose images could be varied
 
 
 def find_differences(one: Any, other: Any, path: str = "") -> list[str]:
@@ -86,7 +87,7 @@ def uninterrupted(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     return run_dir
 
 
-@pytest.mark.parametrize("iteration", range(1, ITERATIONS + 1))
+@pytest.mark.parametrize("iteration", sweep(range(1, ITERATIONS + 1), {4, 5, 9}))  # 5 ends an epoch
 def test_stopped_at_any_batch(
     iteration: int, uninterrupted: Path, tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -102,14 +103,14 @@ def test_stopped_at_any_batch(
     assert_same_end(uninterrupted, tmp_path / "run")
 
 
-@pytest.mark.parametrize("method", sorted(path.stem for path in (ROOT / "conf" / "method").glob("*.yaml")))
+@pytest.mark.parametrize("method", sweep(METHODS, {"cyclegan", "distancegan", "fastcut", "adain", "fusion"}))
 def test_every_method_resumes_exactly(
     method: str, tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two batches, another process's worth of state, and two more are four."""
     more = ["experiment=custom", f"method={method}", "generator.blocks=6", *NEEDS.get(f"method={method}", [])]
     more += ["method.schedule.decay_epochs=1", "~callbacks.samples"]
-    if method not in UNOPPOSED:
+    if method not in ALONE:
         more += ["+method.augmentation._target_=diptych.losses.DiffAugment"]
     first, second = ([*make_overrides(tiny_data, tmp_path / name), *more] for name in ("whole", "parts"))
     run(monkeypatch, *first)
@@ -126,7 +127,9 @@ def test_killed_while_exporting(
 ) -> None:
     overrides = [*make_overrides(tiny_data, tmp_path / "run"), *WHOLE]
     with monkeypatch.context() as patched, pytest.raises(RuntimeError, match="killed"):
-        patched.setattr("diptych.translators.Translator.save", lambda *_: (_ for _ in ()).throw(RuntimeError("killed")))
+        patched.setattr(
+            "diptych.translators.NetworkTranslator.save", lambda *_: (_ for _ in ()).throw(RuntimeError("killed"))
+        )
         run(patched, *overrides)
     run(monkeypatch, *overrides, "resume=auto")
     assert_same_end(uninterrupted, tmp_path / "run")
@@ -141,7 +144,7 @@ def test_interrupted_while_exporting(
     overrides = [*make_overrides(tiny_data, tmp_path / "run"), *WHOLE]
     before = signal.getsignal(signal.SIGINT)  # ignored, where a shell runs the tests in its background
     with monkeypatch.context() as patched, pytest.raises(SystemExit) as stop:
-        patched.setattr("diptych.translators.Translator.save", lambda *_: signal.raise_signal(signal.SIGINT))
+        patched.setattr("diptych.translators.NetworkTranslator.save", lambda *_: signal.raise_signal(signal.SIGINT))
         run(patched, *overrides)
     assert stop.value.code == 130
     assert signal.getsignal(signal.SIGINT) is before
@@ -210,7 +213,8 @@ def read_time(path: Path) -> int | None:
 
 
 @pytest.mark.slow
-def test_killed_at_random_moments(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kills", sweep([1, 7], {1}))
+def test_killed_at_random_moments(kills: int, tmp_path: Path) -> None:
     """Real processes, real `kill -9`, no warning; also while a checkpoint is being written."""
     data, random = tmp_path / "data", np.random.default_rng(int.from_bytes(os.urandom(4)))
     for folder, count in (("trainA", 30), ("trainB", 20)):
@@ -221,14 +225,14 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
     start = {n: [sys.executable, "train.py", *common, f"run_dir={path}", "resume=auto"] for n, path in runs.items()}
     subprocess.run(start["whole"], cwd=ROOT, check=True, capture_output=True, timeout=300)
     newest, codes = runs["killed"] / "checkpoints" / LAST, []
-    for kill in range(7):
+    for kill in range(kills):
         before = read_time(newest)
         process = subprocess.Popen(start["killed"], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        while kill % 3 and process.poll() is None and read_time(newest) == before:
+        while kill % 3 != 2 and process.poll() is None and read_time(newest) == before:
             time.sleep(0.01)  # two processes of three go on before they are killed, one is killed whenever
-        time.sleep(random.random() * (2 if kill % 3 else 10))
+        time.sleep(random.random() * (10 if kill % 3 == 2 else 2))
         process.kill()
         codes.append(process.wait())
-    assert codes[1] == -signal.SIGKILL
+    assert codes[0] == -signal.SIGKILL
     subprocess.run(start["killed"], cwd=ROOT, check=True, capture_output=True, timeout=300)
     assert_same_end(runs["whole"], runs["killed"])

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import make_cyclegan
+from conftest import make_cyclegan, make_trainer
 from test_resume import WHOLE
 from test_train import ROOT, load, make_overrides, read_rows, run
 from torch import Tensor
 
 from diptych.errors import FileError, MachineError, UserError
 from diptych.methods import CycleGAN
+from diptych.training.checkpoint import RunState
 from diptych.training.checkpoint_files import CheckpointFiles, clear_leftovers, find_newest, verify_checkpoint
 from diptych.training.lock import lock_run
 
@@ -25,7 +26,7 @@ from diptych.training.lock import lock_run
 def checkpoint() -> dict:
     method = make_cyclegan()
     content = {"state_dict": method.state_dict()}
-    method.on_save_checkpoint(content)
+    RunState().on_save_checkpoint(make_trainer(), method, content)
     return content
 
 
@@ -119,7 +120,7 @@ def test_leftovers_of_killed_runs_are_cleared(tmp_path: Path) -> None:
         (b"", "damaged, or no checkpoint"),
         (b"<html>", "damaged, or no checkpoint"),
         ({"weights": 1}, "not a checkpoint of diptych"),
-        ({"diptych": {"format": 99}}, "format 99, this version reads 1: upgrade"),
+        ({"diptych": {"format": 99}}, "format 99, this version reads up to 2: upgrade"),
     ],
     ids=str,
 )
@@ -181,14 +182,14 @@ def test_a_second_run_into_a_folder_is_refused(tmp_path: Path) -> None:
 
 
 def spoil_batch(monkeypatch: pytest.MonkeyPatch, iterations: set[int]) -> None:
-    original = CycleGAN.render_direction
+    original = CycleGAN.render
 
-    def render(self: CycleGAN, batch: dict[str, Tensor], direction: str) -> dict[str, Tensor]:
-        images = original(self, batch, direction)
-        spoilt = self.iteration + 1 in iterations and direction == "ab"
+    def render(self: CycleGAN, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        images = original(self, batch)
+        spoilt = self.iteration + 1 in iterations
         return images | {"fake_b": images["fake_b"] * float("nan")} if spoilt else images
 
-    monkeypatch.setattr(CycleGAN, "render_direction", render)
+    monkeypatch.setattr(CycleGAN, "render", render)
 
 
 def is_finite(run_dir: Path) -> bool:

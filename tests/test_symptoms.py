@@ -107,4 +107,4 @@ def test_alarms_measure_a_real_run(
     assert raised  # an untrained generator has every fault
     for key in raised:
         name, direction = key.rsplit("_", 1)
-        assert said.count(f"alarm ({direction}): {SYMPTOMS[name].words}") == 1
+        assert said.count(f"alarm ({direction}): {SYMPTOMS[name].message}") == 1

@@ -140,12 +140,16 @@ def test_every_part_trains(part: str, tiny_data: Path, tmp_path: Path, monkeypat
         assert len(list((tmp_path / "translated").iterdir())) == len(list((tiny_data / "testA").iterdir()))
 
 
-def test_a_run_is_evaluated_and_named(tiny_data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    overrides = make_overrides(tiny_data, tmp_path / "run", "callbacks.finish.evaluation=true", "domains=[day,night]")
-    result = run_apart("experiment=custom", *overrides)
-    assert result.returncode == 0, result.stderr
-    assert "day → night" in result.stdout
-    assert f"diptych translate YOUR_IMAGES --translator {tmp_path}/run/translators/ab.safetensors" in result.stdout
+def test_a_run_is_evaluated_and_named(
+    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("diptych.metrics.domain_classifier._STEPS", 20)  # whether it learns is asked elsewhere
+    monkeypatch.setattr("diptych.metrics.evaluation.sliced_wasserstein", lambda *_: 0.25)
+    more = ("callbacks.finish.evaluation=true", "domains=[day,night]")
+    run(monkeypatch, "experiment=custom", *make_overrides(tiny_data, tmp_path / "run", *more))
+    told = capfd.readouterr().out
+    assert "day → night" in told
+    assert f"diptych translate YOUR_IMAGES --translator {tmp_path}/run/translators/ab.safetensors" in told
     scores = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert set(scores) == {"ab", "ba"}
     assert 0 < scores["ab"]["translator"]["psnr"] < 50
@@ -269,11 +273,15 @@ def test_mistakes_become_one_line(
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_an_unreadable_image_is_named(workers: int, tmp_path: Path) -> None:
+def test_an_unreadable_image_is_named(
+    workers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     for folder in ("trainA", "trainB"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "bad.png").write_bytes(b"not an image")
-    result = run_apart("experiment=custom", *make_overrides(tmp_path, tmp_path / "run", f"data.workers={workers}"))
-    assert result.returncode == 4
-    assert "Traceback" not in result.stderr
-    assert re.search(r"^error: \S*bad\.png: not a readable image[^\n]*$", result.stderr, re.MULTILINE)
+    with pytest.raises(SystemExit) as stop:
+        run(monkeypatch, "experiment=custom", *make_overrides(tmp_path, tmp_path / "run", f"data.workers={workers}"))
+    assert stop.value.code == 4
+    told = capfd.readouterr().err
+    assert "Traceback" not in told
+    assert re.search(r"^error: \S*bad\.png: not a readable image[^\n]*$", told, re.MULTILINE)
