@@ -15,7 +15,7 @@ from diptych.data.domain import Notes
 from diptych.errors import DataError
 from diptych.images import Picture, load_image
 from diptych.networks import build
-from diptych.translators import Translator
+from diptych.translators import NetworkTranslator
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
@@ -40,7 +40,7 @@ def copier(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for parameter in network.parameters():
         torch.nn.init.zeros_(parameter)
     path = tmp_path_factory.mktemp("bundle") / "ab.safetensors"
-    Translator(network.eval(), {"direction": "ab"}).save(path)
+    NetworkTranslator(network.eval(), {"direction": "ab"}).save(path)
     return path
 
 
@@ -133,7 +133,7 @@ def test_a_run_over_everything_finishes_with_skip(
         *TINY_NETWORKS,
     ]
     monkeypatch.setattr(sys, "argv", ["train.py", *train.quote_paths(overrides)])
-    with train.explained_errors():
+    with train.explained():
         train.main()
     taken = [entry for entry in GOOD if not entry.small]
     left_out = [entry for entry in CORPUS if entry not in taken]
@@ -155,7 +155,7 @@ def test_a_run_stops_with_one_line_without_skip(
     (folder / "bad.png").write_bytes((corpus / entry.name).read_bytes())
     overrides = ["experiment=custom", f"data.path_a={folder}", f"data.path_b={folder}", f"run_dir={tmp_path / 'run'}"]
     monkeypatch.setattr(sys, "argv", ["train.py", *train.quote_paths([*overrides, "data.workers=0", *TINY_NETWORKS])])
-    with pytest.raises(SystemExit) as stop, train.explained_errors():
+    with pytest.raises(SystemExit) as stop, train.explained():
         train.main()
     assert stop.value.code == 4
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]

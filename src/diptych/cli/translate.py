@@ -29,11 +29,7 @@ def add_translate_command(commands: Any) -> None:
     add_style(translate, False, _STYLE)
     add_controls(translate)
     add_run(translate)
-    translate.set_defaults(run=_translate, strengths=())
-
-
-def _translate(options: argparse.Namespace) -> int:
-    return run_network(options)
+    translate.set_defaults(run=run_network, strengths=())
 
 
 def run_network(options: argparse.Namespace) -> int:
