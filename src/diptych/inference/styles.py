@@ -1,5 +1,6 @@
 """Styles as they are asked for: files read once, and what a translator makes of them used for many contents."""
 
+import math
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -25,6 +26,10 @@ class StyleRequest:
     value: Path | float | str
     weight: float = 1.0
     mask: Path | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.weight < math.inf:
+            raise UserError(f"--style {self.value}: its weight {self.weight:g} must be a number above 0")
 
     @classmethod
     def parse(cls, text: str, sources: Sequence[StyleSource] = ("image",)) -> "StyleRequest":
@@ -116,7 +121,10 @@ class Styles:
                 del self._encoded[next(iter(self._encoded))]
             style = Style(image=_read(picture, side)) if picture else value
             assert not isinstance(style, Path)
-            (self._encoded[key],) = self._translator.encode(style)
+            try:
+                (self._encoded[key],) = self._translator.encode(style)
+            except UserError as error:
+                raise type(error)(f"--style {value}: {error}") from None
         return self._encoded[key]
 
 

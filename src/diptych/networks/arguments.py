@@ -1,5 +1,6 @@
 """What a network may be built from: numbers, words, booleans, nothing, and lists of these, as annotations ask."""
 
+import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import NoneType, UnionType
@@ -39,13 +40,13 @@ def find_problem(place: str, value: Any, hint: Any) -> str | None:
         return next(filter(None, problems), None)
     if hint is Any and type(value) is list:
         return find_problem(place, value, list)
-    return None if _is_of_kind(value, hint, place) else f"{place} = {value!r}: must be {_describe(hint)}"
+    return None if _is_of_kind(value, hint, place) else f"{place} = {reprlib.repr(value)}: must be {_describe(hint)}"
 
 
 def _find_excess(place: str, value: Any, bounds: Sequence[Any]) -> str | None:
     for bound in bounds:
         if isinstance(bound, Range) and type(value) in (int, float) and not bound.low <= value <= bound.high:
-            return f"{place} = {value!r}: must lie between {bound.low} and {bound.high}"
+            return f"{place} = {reprlib.repr(value)}: must lie between {bound.low} and {bound.high}"
     return None
 
 
@@ -55,7 +56,7 @@ def _find_problem_of_union(place: str, value: Any, members: Sequence[Any]) -> st
     if None in problems:
         return None
     nearest = (problem for problem, member in zip(problems, members, strict=True) if _is_near(value, member, place))
-    return next(nearest, f"{place} = {value!r}: must be {' or '.join(map(_describe, members))}")
+    return next(nearest, f"{place} = {reprlib.repr(value)}: must be {' or '.join(map(_describe, members))}")
 
 
 def _is_near(value: Any, hint: Any, place: str) -> bool:

@@ -67,7 +67,7 @@ def _prepare_process(seed: int) -> None:
     """Seed every generator, keep libraries quiet, and let arithmetic and memory be as quick as they can."""
     seed_everything(seed, workers=True, verbose=False)
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # the run's own progress says what matters
-    warnings.filterwarnings("ignore", message=".*LeafSpec.*|.*smaller than the logging interval.*")
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*|.*smaller than the logging interval.*|.*worker processes.*")
     # It is resumable: a batch is a function of the seed and of the iteration that the checkpoint holds.
     warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
     torch.set_float32_matmul_precision("high")

@@ -85,7 +85,7 @@ def _load_bundle(path: Path) -> NetworkTranslator:
         header = json.loads(text)
         version, notes = header["format"], dict(header["notes"])
         network, arguments = header["network"], dict(header["arguments"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):  # the last for brackets without end
         raise FileError(f"{path}: not a translator: its header is damaged") from None
     if version not in READABLE:
         raise FileError(f"{path}: bundle format {version}, this version reads up to {FORMAT}: upgrade diptych")
