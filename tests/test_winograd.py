@@ -5,9 +5,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from diptych.networks import build, keep_freed_memory
+from diptych.networks import build
 from diptych.networks import winograd as module
 from diptych.networks.winograd import Conv3x3, convolve, is_quicker
+from diptych.training.allocation import keep_freed_memory
 
 
 def make(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
