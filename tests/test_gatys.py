@@ -186,7 +186,7 @@ def test_mistakes_are_named(encoder: Vgg, monkeypatch: pytest.MonkeyPatch) -> No
     ):
         with pytest.raises(UserError, match=message):
             next(make(encoder).iterate(image, styles))
-    with pytest.raises(UserError, match="a style has weight 0; it must be above 0"):
+    with pytest.raises(UserError, match="a style has weight 0; it must be a number above 0"):
         Style(image, weight=0)
     with pytest.raises(UserError, match="take styles from images alone, not by number, name or code"):
         make(encoder)(image, 0.5)

@@ -1,5 +1,6 @@
 """A style and mixtures of styles: what a translator is asked to translate to."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -28,8 +29,8 @@ class Style:
         given = [value for value in (self.image, self.code, self.number, self.name) if value is not None]
         if len(given) != 1:
             raise ValueError("a style is one of image, code, number and name")
-        if not self.weight > 0:
-            raise UserError(f"a style has weight {self.weight:g}; it must be above 0")
+        if not 0 < self.weight < math.inf:
+            raise UserError(f"a style has weight {self.weight:g}; it must be a number above 0")
 
     @property
     def source(self) -> StyleSource | None:
