@@ -244,7 +244,7 @@ MISTAKES = [
     ),
     (["generator.widht=3"], 2, r"there is no key generator\.widht .*did you mean generator\.width\?"),
     (
-        ["generator=unet", "generator.blocks=3"],
+        ["experiment=custom", "method=pix2pix", "generator.blocks=3"],
         2,
         r"no key generator\.blocks .*; the default generator has it, the one",
     ),
