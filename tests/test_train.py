@@ -243,6 +243,11 @@ MISTAKES = [
         r"method\.content\.layers has no relu3_1 yet: \+method\.content\.layers\.relu3_1=VALUE adds it, ~method",
     ),
     (["generator.widht=3"], 2, r"there is no key generator\.widht .*did you mean generator\.width\?"),
+    (
+        ["experiment=custom", "method=pix2pix", "generator.blocks=3"],
+        2,
+        r"no key generator\.blocks .*; the default generator has it, the one",
+    ),
     (["experiment=mone2photo"], 2, r"Could not find 'experiment/mone2photo'.*monet2photo"),
     (["experiment=monet2photo", "data.root=/nowhere", "data.download=null"], 4, r"/nowhere/trainA: no such folder"),
     (["experiment=cityscapes", "data.root=/tmp/nowhere"], 4, r"cityscapes cannot be downloaded from here"),

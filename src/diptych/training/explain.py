@@ -52,6 +52,8 @@ def _rephrase(error: Exception, keys: Keys) -> str:
         return f"{key[1]} has no {name} yet: +{inner[1]}=VALUE adds it, ~{key[1]}.NAME takes one away"
     close = get_close_matches(key[1], list(_list_keys(keys())), n=1)
     hint = f"did you mean {close[0]}?" if close else "`python train.py --cfg job` lists all"
+    if close == [key[1]]:
+        hint = f"the default {key[1].partition('.')[0]} has it, the one that was chosen has not"
     if key[1].startswith("method.weights."):  # that of a part's term, such as a penalty's, is not there before
         hint += f" +{key[1]}=VALUE adds a weight"
     elif key[1].endswith("._target_"):  # that of a part which is null
