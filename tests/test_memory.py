@@ -188,7 +188,7 @@ def test_a_second_rendering_of_a_piece_draws_the_same_random_numbers() -> None:
         assert not images["fake_b"].requires_grad
         assert again["fake_b"].requires_grad
         assert torch.equal(images["fake_b"], again["fake_b"])
-    assert torch.equal(rendering.recall()["fake_b"], torch.cat([images["fake_b"] for images in first]))
+    assert torch.equal(rendering.recall("fake_b"), torch.cat([images["fake_b"] for images in first]))
 
 
 def test_a_term_weighted_for_the_wrong_player_is_named() -> None:

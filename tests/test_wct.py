@@ -100,7 +100,7 @@ def test_terms_are_the_papers() -> None:
             features.append((network.encoder(drawn, (name,))[name] - feature).square().mean())
     torch.testing.assert_close(terms["pixel"], sum(pixels) / 4)
     torch.testing.assert_close(terms["feature"], sum(features) / 4)
-    method.update_statistics(images)
+    method.update_statistics(images.__getitem__)
     torch.testing.assert_close(network.mean_code, network.encode_style(batch["b"]))
 
 

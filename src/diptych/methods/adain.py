@@ -14,6 +14,7 @@ from diptych.losses.perceptual import count_positions
 from diptych.methods.decoder import DecoderMethod
 from diptych.methods.player import Images, Terms
 from diptych.methods.pretrained import keep_pretrained
+from diptych.methods.rendering import Recall
 from diptych.networks import AdaINGenerator, Vgg
 from diptych.networks.statistics import exchange_statistics, measure_statistics
 
@@ -63,9 +64,9 @@ class AdaIN(DecoderMethod):
             images["identity_b"] = network.decode(features[network.last], style)
         return images
 
-    def update_statistics(self, images: Images) -> None:
+    def update_statistics(self, recall: Recall) -> None:
         """Let the generator's mean code follow the styles it is trained on."""
-        self.generator_ab.update_mean_code(images["style_code"], first=self.iteration == 0)
+        self.generator_ab.update_mean_code(recall("style_code"), first=self.iteration == 0)
 
     def generator_terms(self, images: Images) -> Terms:
         """Equations 12 and 13: the exchanged features, and the style's statistics in every layer.

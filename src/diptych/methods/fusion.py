@@ -12,6 +12,7 @@ from diptych.losses import Content, Perceptual, StyleReference, StyleTransferLos
 from diptych.methods.generator_only import GeneratorOnlyMethod, require_rgb
 from diptych.methods.player import Images, Player, Terms
 from diptych.methods.pretrained import keep_pretrained
+from diptych.methods.rendering import Recall
 from diptych.networks import Encoder, FusionGenerator, initialise
 from diptych.networks.fusion_generator import FusionDecoder
 from diptych.networks.statistics import measure_statistics
@@ -66,9 +67,9 @@ class Fusion(GeneratorOnlyMethod):
         given = {"real_a": real_a, "real_b": real_b, "style_code": code}
         return given | {name: image.to(real_a) for name, image in drawn.items()}
 
-    def update_statistics(self, images: Images) -> None:
+    def update_statistics(self, recall: Recall) -> None:
         """Let the generator's mean code follow the styles it is trained on."""
-        self.generator_ab.update_mean_code(images["style_code"], first=self.iteration == 0)
+        self.generator_ab.update_mean_code(recall("style_code"), first=self.iteration == 0)
 
     def players(self) -> Sequence[Player]:
         """The decoder moves first, then both encoders, each with a decoder of its own."""

@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from diptych.errors import UserError
 from diptych.methods.extra import Extra, expand_directions
 from diptych.methods.player import Images, MakeOptimizer, Player, Stateful, Terms
-from diptych.methods.rendering import Render, Rendering, WholeBatch
+from diptych.methods.rendering import Recall, Render, Rendering, WholeBatch
 from diptych.methods.schedule import Schedule
 from diptych.methods.weights import Weights
 from diptych.networks import Network
@@ -66,7 +66,7 @@ class Method(LightningModule):
         """Return what a checkpoint must hold besides networks and optimizers, by name."""
         return {}
 
-    def update_statistics(self, images: Images) -> None:
+    def update_statistics(self, recall: Recall) -> None:
         """Take in what is learnt by counting rather than by descent; called once a batch, after all have moved."""
 
     def training_step(self, batch: Images, batch_index: int) -> None:
@@ -77,7 +77,7 @@ class Method(LightningModule):
             for group in optimizer.param_groups:
                 group["lr"] = group["initial_lr"] * factor
             self._move(player, optimizer, rendering)
-        self.update_statistics(rendering.recall())
+        self.update_statistics(rendering.recall)
         self.iteration += 1
         self.images_seen += len(batch["a"]) * self.trainer.world_size
         counts = {"iteration": float(self.iteration), "images_seen": float(self.images_seen)}

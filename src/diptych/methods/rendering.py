@@ -3,9 +3,13 @@
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
+from torch import Tensor
+
 from diptych.methods.player import Images, Player
 
 Render = Callable[[Images], Images]
+Recall = Callable[[str], Tensor]
+"""Gives the images of a name that were rendered for a batch."""
 
 
 class Rendering(Protocol):
@@ -14,8 +18,8 @@ class Rendering(Protocol):
     def show(self, player: Player) -> Iterator[tuple[float, Images]]:
         """Yield images, with a graph where the player trains what made them, and their share of the batch."""
 
-    def recall(self) -> Images:
-        """Return all images without a graph."""
+    def recall(self, name: str) -> Tensor:
+        """Return the whole batch's images of a name, without a graph."""
 
 
 class WholeBatch:
@@ -27,5 +31,5 @@ class WholeBatch:
     def show(self, player: Player) -> Iterator[tuple[float, Images]]:
         yield 1.0, self._images
 
-    def recall(self) -> Images:
-        return {name: image.detach() for name, image in self._images.items()}
+    def recall(self, name: str) -> Tensor:
+        return self._images[name].detach()

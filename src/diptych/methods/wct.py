@@ -11,6 +11,7 @@ from torch.nn.functional import mse_loss
 from diptych.methods.decoder import DecoderMethod
 from diptych.methods.player import Images, Terms
 from diptych.methods.pretrained import keep_pretrained
+from diptych.methods.rendering import Recall
 from diptych.networks import Vgg, WCTGenerator
 
 
@@ -41,10 +42,10 @@ class WCT(DecoderMethod):
                 images[f"features_{domain}_{name}"] = features[name]
         return images
 
-    def update_statistics(self, images: Images) -> None:
+    def update_statistics(self, recall: Recall) -> None:
         """Let the generator's mean code follow the styles it is trained on."""
         network = self.generator_ab
-        code = network.summarise({name: images[f"features_b_{name}"] for name in network.names})
+        code = network.summarise({name: recall(f"features_b_{name}") for name in network.names})
         network.update_mean_code(code, first=self.iteration == 0)
 
     def generator_terms(self, images: Images) -> Terms:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from diptych.methods.player import Images, Player
 from diptych.methods.rendering import Render
@@ -27,9 +27,8 @@ class MicroBatches:
         for piece in self._pieces:
             yield piece.images / self._images, piece.render() if trains else piece.recall()
 
-    def recall(self) -> Images:
-        parts = [piece.recall() for piece in self._pieces]
-        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    def recall(self, name: str) -> Tensor:
+        return torch.cat([piece.recall()[name] for piece in self._pieces])
 
 
 class _Piece:
