@@ -16,6 +16,7 @@ from pytorch_lightning import LightningDataModule, Trainer
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from diptych.images import write_image
 from diptych.losses import LeastSquares
 from diptych.methods import CycleGAN, Schedule
 from diptych.networks import Network
@@ -123,3 +124,17 @@ class Batches(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[dict[str, Tensor]]:
         return DataLoader(self.items, batch_size=None)
+
+
+def make_picture(seed: int, *size: int) -> Tensor:
+    """Return a picture of noise, 1×3×H×W in [-0.8, 0.8]; 20×24 unless said."""
+    return torch.rand(1, 3, *(size or (20, 24)), generator=torch.Generator().manual_seed(seed)) * 1.6 - 0.8
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """A folder with content.png, one.png and two.png, 36×40 pixels of smooth noise."""
+    for seed, name in enumerate(("content", "one", "two")):
+        smooth = torch.nn.functional.avg_pool2d(make_picture(seed, 40, 44), 5, 1)
+        write_image(smooth[0], tmp_path / f"{name}.png")
+    return tmp_path

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import make_picture
 from PIL import Image
 from torch import Generator, Tensor
 
@@ -16,17 +17,6 @@ from diptych.networks import AdaINGenerator, IterativeNetwork
 from diptych.translators import NetworkTranslator, Style
 
 FORMAT1 = Path(__file__).parent / "data" / "format1"
-
-
-def paint(seed: int, *size: int) -> Tensor:
-    return torch.rand(1, 3, *(size or (20, 24)), generator=torch.Generator().manual_seed(seed)) * 1.6 - 0.8
-
-
-@pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    for seed, name in enumerate(("content", "one", "two")):
-        write_image(torch.nn.functional.avg_pool2d(paint(seed, 40, 44), 5, 1)[0], tmp_path / f"{name}.png")
-    return tmp_path
 
 
 def test_styles_are_read_as_the_translator_takes_them(tmp_path: Path) -> None:
@@ -47,7 +37,7 @@ def test_styles_are_read_as_the_translator_takes_them(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["adain", "wct", "fusion"])
 def test_batches_in_a_style_are_the_same_as_one_by_one(name: str, pictures: Path) -> None:
     for seed in range(3):
-        write_image(paint(seed + 5, 40, 44)[0], pictures / "in" / f"{seed}.png")
+        write_image(make_picture(seed + 5, 40, 44)[0], pictures / "in" / f"{seed}.png")
     Image.linear_gradient("L").save(pictures / "mask.png")
     words = ["stylize", str(pictures / "in"), "--style", f"{pictures}/one.png:2", "--style", f"{pictures}/two.png"]
     words += ["--style-mask", str(pictures / "mask.png"), "--style-mask", str(pictures / "one.png")]
@@ -76,7 +66,7 @@ def test_translate_takes_a_style_and_means_the_same_by_each_option(pictures: Pat
 
 
 def test_styles_and_their_masks_are_not_overwritten(pictures: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    write_image(paint(7, 40, 44)[0], pictures / "in" / "one.png")
+    write_image(make_picture(7, 40, 44)[0], pictures / "in" / "one.png")
     words = ["stylize", str(pictures / "in"), "--encoder", "own", "--steps", "1", "--out", str(pictures)]
     before = (pictures / "one.png").read_bytes()
     for more in (
@@ -118,7 +108,7 @@ def test_a_network_looks_at_a_style_once_for_contents_of_a_size(
 
 def test_controls_hand_strength_to_those_who_control_it() -> None:
     """Mixed codes where the translator mixes them, mixed images where it cannot."""
-    content, style = paint(0), paint(1)
+    content, style = make_picture(0), make_picture(1)
     torch.manual_seed(0)
     network = AdaINGenerator(encoder="small", deepest=2).eval().requires_grad_(False)
     translator, controls, steps = NetworkTranslator(network), Controls(0.5), []
@@ -154,7 +144,7 @@ class Noisy(IterativeNetwork, registered=False):
 def test_noise_does_not_depend_on_an_images_place_in_a_batch(tmp_path: Path) -> None:
     """And images on the way are kept, of two of one stem apart."""
     for name in ("a.png", "b.png", "b.bmp"):
-        write_image(paint(0)[0], tmp_path / "in" / name)
+        write_image(make_picture(0)[0], tmp_path / "in" / name)
     translator, seen = NetworkTranslator(Noisy()), []
     jobs = plan([tmp_path / "in"], tmp_path / "out")
     settings = Settings(seed=3, steps=2, every=2)

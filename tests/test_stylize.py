@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import make_picture
 from PIL import Image
-from torch import Tensor
 
 from diptych.cli import main
 from diptych.errors import UserError
@@ -18,17 +18,6 @@ from diptych.networks import Vgg
 FORMAT1 = Path(__file__).parent / "data" / "format1"
 
 
-def paint(seed: int, *size: int) -> Tensor:
-    return torch.rand(1, 3, *(size or (20, 24)), generator=torch.Generator().manual_seed(seed)) * 1.6 - 0.8
-
-
-@pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    for seed, name in enumerate(("content", "one", "two")):
-        write_image(torch.nn.functional.avg_pool2d(paint(seed, 40, 44), 5, 1)[0], tmp_path / f"{name}.png")
-    return tmp_path
-
-
 @pytest.fixture
 def small_vgg(monkeypatch: pytest.MonkeyPatch) -> None:
     """VGG-16 is enough here, and drawn at random."""
@@ -38,7 +27,7 @@ def small_vgg(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_strength_leads_from_the_content_to_the_result() -> None:
-    content, result = paint(0), paint(1)
+    content, result = make_picture(0), make_picture(1)
     assert torch.equal(Controls(0.0).apply(content, result), content)
     assert torch.equal(Controls(1.0).apply(content, result), result)
     away = [(Controls(s).apply(content, result) - content).abs().mean() for s in (0, 0.25, 0.5, 0.75, 1)]
@@ -53,14 +42,14 @@ def test_strength_leads_from_the_content_to_the_result() -> None:
 def test_luminance_keeps_the_contents_chroma() -> None:
     from kornia.color import rgb_to_lab
 
-    content, result = 0.3 * paint(0), 0.3 * paint(1)  # colours dull enough that none leaves the screen's
+    content, result = 0.3 * make_picture(0), 0.3 * make_picture(1)  # colours dull enough that none leaves the screen's
     before, other, after = (rgb_to_lab(to_unit(x)) for x in (content, result, take_luminance(content, result)))
     torch.testing.assert_close(after[:, 1:], before[:, 1:], atol=0.1, rtol=0)
     torch.testing.assert_close(after[:, :1], other[:, :1], atol=0.1, rtol=0)
 
 
 def test_transferred_colours_have_the_contents_mean_and_covariance() -> None:
-    content, style = 0.2 * paint(0) + 0.1, 0.5 * paint(1, 30, 10)
+    content, style = 0.2 * make_picture(0) + 0.1, 0.5 * make_picture(1, 30, 10)
     style[:, 1] = 0.5 * style[:, 0] + 0.5 * style[:, 1]  # correlated channels
     moved = transfer_colours(style, content)
     for measure in (lambda x: x.flatten(2)[0].mean(1), lambda x: torch.cov(x.flatten(2)[0])):
@@ -162,9 +151,9 @@ def test_a_file_that_cannot_be_used_is_named_and_the_others_stylized(
     """Unreadable, or too small for the encoder; a grid and images on the way too."""
     (pictures / "in").mkdir()
     for name in ("b", "d"):
-        write_image(paint(3, 40, 44)[0], pictures / "in" / f"{name}.png")
+        write_image(make_picture(3, 40, 44)[0], pictures / "in" / f"{name}.png")
     (pictures / "in" / "a.png").write_bytes(b"nothing")
-    write_image(paint(3, 20, 44)[0], pictures / "in" / "c.png")
+    write_image(make_picture(3, 20, 44)[0], pictures / "in" / "c.png")
     words = ["stylize", str(pictures / "in"), "--style", str(pictures / "one.png"), "--encoder", "own", "--steps", "2"]
     for out, more, names in (
         ("plain", ["--every", "1"], ["b-steps/00001.png", "b-steps/00002.png", "b.png", "d-steps/00001.png"]),

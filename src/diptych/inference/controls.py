@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from torch import Tensor
 
@@ -77,19 +76,17 @@ class Controls:
         translator: Translator,
         content: Tensor,
         style: StyleLike | None = None,
-        *,
-        seed: int | None = None,
-        steps: int | None = None,
         mask: Tensor | None = None,
-        watch: Watch = ignore,
+        **options: Any,
     ) -> list[Tensor]:
-        """Return what `translate` gives at each strength; where images are mixed, one translation serves all."""
-        run = partial(Controls.translate, translator=translator, content=content, style=style)
-        run = partial(run, seed=seed, steps=steps, watch=watch)
+        """Return what `translate`, whose options these are, gives at each strength.
+
+        Where images are mixed, one translation serves all.
+        """
         controls = [replace(self, strength=strength) for strength in strengths]
         if translator.controls_strength:
-            return [run(one, mask=mask) for one in controls]
-        result = run(FULL)
+            return [one.translate(translator, content, style, mask=mask, **options) for one in controls]
+        result = FULL.translate(translator, content, style, **options)
         return [one.apply(content, result, mask) for one in controls]
 
     def apply(self, content: Tensor, result: Tensor, mask: Tensor | None = None) -> Tensor:
