@@ -9,9 +9,10 @@ from typing import Annotated, Literal
 import torch
 from torch import Tensor, nn
 
+from diptych.arguments import Range
 from diptych.errors import UserError
 from diptych.networks.layers import ReflectionPad, pad_to_multiple
-from diptych.networks.registry import Channels, Network, Range, Width
+from diptych.networks.registry import Channels, Network, Width
 from diptych.networks.statistics import exchange_statistics, fit_code, measure_statistics
 from diptych.networks.style_network import StyleNetwork
 from diptych.networks.winograd import Conv3x3
