@@ -19,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from diptych.errors import UserError
 from diptych.training.explain import explained_errors
-from diptych.training.recipe import quote_paths
+from diptych.training.overrides import quote_paths
 
 CONF = str(Path(__file__).resolve().parent / "conf")
 
@@ -51,7 +51,7 @@ def main(config: DictConfig) -> None:
         if HydraConfig.get().mode == RunMode.MULTIRUN and config.trainer.get("strategy"):
             raise UserError("-m with trainer=ddp: every process would start the whole sweep again; run the jobs singly")
         recipe, text = OmegaConf.to_container(config, resolve=True), OmegaConf.to_yaml(config)
-        import_module("diptych.training.run").train(recipe, text, hydra.utils.instantiate)
+        import_module("diptych.training.run").train(recipe, recipe, text)
 
 
 if __name__ == "__main__":

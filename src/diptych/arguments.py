@@ -6,13 +6,34 @@ import reprlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    Generic,
+    Literal,
+    NamedTuple,
+    TypeAlias,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
+T = TypeVar("T")
 Plain: TypeAlias = "bool | int | float | str | list[Plain] | None"
 """What a recipe, a JSON header and Python say alike."""
-_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a word", NoneType: "null"}
-_SCALARS = (bool, int, float, str, NoneType)
+_WORDS: dict[Any, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a word",
+    Path: "a file",
+    NoneType: "null",
+}
+_SCALARS: tuple[Any, ...] = (bool, int, float, str, NoneType)
 _LISTS: tuple[Any, ...] = (list, tuple, Sequence)
 _MAPPINGS: tuple[Any, ...] = (dict, Mapping)
 
@@ -26,18 +47,24 @@ class Range:
 
 
 @dataclass(frozen=True)
-class Part:
+class Part(Generic[T]):
     """An object that is still to be built: its class and arguments; `later`: what builds it is wanted, not itself."""
 
-    kind: type
+    kind: type[T]
     arguments: Mapping[str, Any]
     later: bool = False
 
 
 Count = Annotated[int, Range(1, 1_000_000_000)]
 """At least one of something."""
+Amount = Annotated[int, Range(0, 1_000_000_000)]
+"""Any number of something, such as batches from one time to the next; 0 is none, or never."""
+Seed = Annotated[int, Range(0, 2**32 - 1)]
 Share = Annotated[float, Range(0, 1)]
-Positive = Annotated[float, Range(1e-12, 1e12)]
+Decay = Annotated[float, Range(0, 0.9999999)]
+"""What a running mean keeps of itself, below one."""
+Positive = Annotated[float, Range(1e-9, 1e9)]
+"""Above zero, and not so far from one that float32 ends."""
 
 
 def copy_lists(value: Any) -> Any:
@@ -68,25 +95,29 @@ def suggest(word: str, known: Sequence[str]) -> str:
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
-def list_arguments(cls: type) -> tuple[dict[str, Any], bool]:
-    """Return the annotations of a class's arguments by name, and whether it takes others besides.
+class Argument(NamedTuple):
+    """What a constructor's argument is annotated with, and whether there is no default for it."""
+
+    hint: Any
+    required: bool
+
+
+def list_arguments(cls: type) -> tuple[dict[str, Argument], bool]:
+    """Return a class's arguments by name, and whether it takes others besides.
 
     Where a constructor hands further ones on (`**settings`), those of the class it inherits from belong to it.
     """
-    hints: dict[str, Any] = {}
-    for base in cls.__mro__:
+    found: dict[str, Argument] = {}
+    for base in cls.__mro__[:-1]:
         init = vars(base).get("__init__")
         if init is None:
             continue
-        if base is object:
-            break
-        known = _read_hints(init)
-        parameters = list(inspect.signature(init).parameters.values())[1:]
-        named = (one for one in parameters if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD))
-        hints = {one.name: known.get(one.name, Any) for one in named} | hints
+        hints, parameters = _read_hints(init), list(inspect.signature(init).parameters.values())[1:]
+        named = (one for one in parameters if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY))
+        found = {one.name: Argument(hints.get(one.name, Any), one.default is one.empty) for one in named} | found
         if not any(one.kind is one.VAR_KEYWORD for one in parameters):
-            return hints, False
-    return hints, not cls.__module__.startswith("diptych.")
+            return found, False
+    return found, not cls.__module__.startswith("diptych.")
 
 
 def _read_hints(function: Any) -> dict[str, Any]:
@@ -170,6 +201,8 @@ def _is_of_kind(value: Any, hint: Any) -> bool:
         return isinstance(value, list | tuple) and (not fixed or len(value) == len(get_args(hint)))
     if kind in _MAPPINGS:
         return isinstance(value, Mapping)
+    if kind is Part:
+        return isinstance(value, Part) and _is_instance(value, get_args(hint)[0])
     if kind is Callable:
         return _makes(value, hint)
     return hint in (Any, object) or not isinstance(hint, type) or _is_instance(value, hint)

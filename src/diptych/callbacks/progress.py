@@ -10,13 +10,14 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from diptych.arguments import Positive
 from diptych.methods import Method
 
 
 class RunProgress(ProgressBar):
     """One bar for the run with the losses below it; a plain line now and then where there is no terminal."""
 
-    def __init__(self, refresh_seconds: float = 1.0, line_seconds: float = 20.0) -> None:
+    def __init__(self, refresh_seconds: Positive = 1.0, line_seconds: Positive = 20.0) -> None:
         super().__init__()
         self._console = Console()
         self._refresh = refresh_seconds if self._console.is_terminal else line_seconds

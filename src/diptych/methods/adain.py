@@ -17,6 +17,7 @@ from diptych.methods.pretrained import keep_pretrained
 from diptych.methods.rendering import Recall
 from diptych.networks import AdaINGenerator, Vgg
 from diptych.networks.statistics import exchange_statistics, measure_statistics
+from diptych.networks.vgg import Level
 
 
 class AdaIN(DecoderMethod):
@@ -32,7 +33,7 @@ class AdaIN(DecoderMethod):
         generator: object = None,
         *,
         encoder: Vgg,
-        deepest: int = 4,
+        deepest: Level = 4,
         layers: Sequence[str] | None = None,
         **settings: Any,
     ) -> None:

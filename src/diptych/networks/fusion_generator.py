@@ -17,6 +17,8 @@ from diptych.networks.statistics import exchange_statistics, fit_code, measure_s
 from diptych.networks.style_network import StyleNetwork
 from diptych.networks.winograd import Conv3x3
 
+FusionKind = Literal["concatenate", "adain", "weighted"]
+
 # Nothing is normalised anywhere: means and deviations are the style, and a norm would take them out (as in AdaIN).
 
 
@@ -73,7 +75,7 @@ class FusionGenerator(StyleNetwork):
         in_channels: Channels = 3,
         out_channels: Channels = 3,
         width: Width = 32,
-        fusion: Literal["concatenate", "adain", "weighted"] = "adain",
+        fusion: FusionKind = "adain",
         share: Annotated[float, Range(0, 1)] = 0.5,
     ) -> None:
         super().__init__()

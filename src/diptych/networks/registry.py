@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from torch import nn
@@ -14,8 +15,11 @@ Channels = Annotated[int, Range(1, 64)]
 Width = Annotated[int, Range(1, 1024)]
 Depth = Annotated[int, Range(1, 64)]
 Norm = Literal["instance", "batch", "none"]
-PRETRAINED = ("pretrained", "pretrained_strict")
-"""Keys beside a network's arguments in a recipe: which weights a method lets it start from."""
+PRETRAINED: dict[str, Any] = {
+    "pretrained": str | Path | Mapping[str, str | Path | None] | None,
+    "pretrained_strict": bool,
+}
+"""Keys beside a network's arguments in a recipe, and what they may be: which weights a method lets it start from."""
 
 _NETWORKS: dict[str, type["Network"]] = {}
 
@@ -88,14 +92,14 @@ def validate(cls: type[Network], arguments: Mapping[str, Any], place: str = "") 
 
     `place` is where a recipe says them, by default the network's name.
     """
-    hints, _ = list_arguments(cls)
+    known, _ = list_arguments(cls)
     for name, value in arguments.items():
-        if name not in hints:
-            raise UserError(f"{cls.__name__} takes no argument {name!r}{suggest(name, list(hints))}")
-        where, hint = f"{place or cls.__name__}.{name}", hints[name]
+        if name not in known:
+            raise UserError(f"{cls.__name__} takes no argument {name!r}{suggest(name, list(known))}")
+        where, hint = f"{place or cls.__name__}.{name}", known[name].hint
         if not is_plain(hint):
-            known = "a network is built from bool, int, float, str, None and lists"
-            raise UserError(f"{where} is annotated {hint}: {known}")
+            plain = "a network is built from bool, int, float, str, None and lists"
+            raise UserError(f"{where} is annotated {hint}: {plain}")
         if problem := find_problem(where, value, hint) or find_oddity(where, value):
             raise UserError(problem)
     return dict(arguments)

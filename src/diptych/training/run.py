@@ -2,14 +2,18 @@
 
 import logging
 import warnings
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from pytorch_lightning import seed_everything
+from pytorch_lightning import Trainer, seed_everything
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
+from diptych.data import UnpairedData
+from diptych.errors import UserError, name_reason
 from diptych.files import write_text
 from diptych.methods import Method
 from diptych.methods.pretrained import keep_pretrained
@@ -19,48 +23,57 @@ from diptych.training.checkpoint_files import clear_leftovers
 from diptych.training.lock import lock_run
 from diptych.training.machine import choose_layout, require_compiler, start_loggers
 from diptych.training.memory import MemoryOptions, explained_exhaustion, list_networks
-from diptych.training.recipe import refuse_foreign_targets
+from diptych.training.recipe import Recipe, build, read_recipe
 from diptych.training.resume import choose_checkpoint
 
-Make = Callable[..., Any]
-"""Builds what a part of the recipe describes, with further arguments by name."""
 
+def train(config: Mapping[str, Any], record: Mapping[str, Any], text: str) -> None:
+    """Check the recipe, build its parts, the data first so that missing images are noticed at once, and train.
 
-def train(recipe: dict[str, Any], text: str, instantiate: Make) -> None:
-    """Build the parts, the data first so that missing images are noticed at once, and train.
-
-    `recipe` is the composed configuration as plain data, `text` the same to be kept in the run folder; `instantiate`
-    builds what names a `_target_`.
+    `config` is the composed configuration as plain data; `record` is the same for checkpoints and loggers, where what
+    came from the environment is told by its name; `text` is what the run folder keeps of it.
     """
-    refuse_foreign_targets(recipe)
-    make = partial(_make, recipe, instantiate)
-    _prepare_process(recipe["seed"])
-    run_dir = Path(recipe["run_dir"])
-    data = make("data")
+    recipe = read_recipe(config)
+    _prepare_process(recipe.seed)
+    run_dir = Path(recipe.run_dir)
+    data = build("data", recipe.data)
     with lock_run(run_dir):
         clear_leftovers(run_dir / "checkpoints")
-        recipe = recipe | {"data_fingerprint": data.fingerprint}
-        resumption = choose_checkpoint(run_dir, recipe["resume"])
-        method = _make_method(recipe, data, partial(make, **choose_weights(recipe, resumption.path is not None)))
-        changes = resumption.check_changes(recipe, recipe["resume_changes"] == "allow")
+        record = {**record, "data_fingerprint": data.fingerprint}
+        resumption = choose_checkpoint(run_dir, recipe.resume)
+        method = _make_method(recipe, data, resumption.path is not None)
+        changes = resumption.check_changes(record, recipe.resume_changes == "allow")
         if resumption.is_finished(run_dir) and not changes:
             print(f"{run_dir}: this run is finished; nothing to do")
             return
-        callbacks = [*make("callbacks").values(), RunState(recipe)]
-        crops = data.preparation.crops and not recipe["trainer"].get("deterministic")
-        settings = {"max_epochs": method.schedule.total_epochs, "benchmark": crops, "callbacks": callbacks}
-        trainer = make("trainer", logger=list(make("logger").values()), **settings)
+        trainer = _make_trainer(recipe, data, method, RunState(record))
         if trainer.is_global_zero:
             for remark in (*resumption.remarks, *changes):
                 print(remark)
             write_text(run_dir / "config.yaml", text)
-            trainer.loggers = start_loggers(trainer.loggers, recipe)
-        with explained_exhaustion(method, data.batch_size):
+            trainer.loggers = start_loggers(trainer.loggers, record)
+        with explained_exhaustion(method, data.batch_size), explained_misconfiguration():
             trainer.fit(method, data, ckpt_path=resumption.path, weights_only=True)
 
 
-def _make(recipe: dict[str, Any], instantiate: Make, part: str, **settings: Any) -> Any:
-    return instantiate(recipe[part], **settings, _convert_="all")
+@contextmanager
+def explained_misconfiguration() -> Iterator[None]:
+    """Turn what Lightning does not take of `trainer` and only says when it begins into one line."""
+    try:
+        yield
+    except MisconfigurationException as error:
+        raise UserError(f"trainer: {name_reason(error)}") from error
+
+
+def _make_trainer(recipe: Recipe, data: UnpairedData, method: Method, state: RunState) -> Trainer:
+    """Build Lightning's trainer with the recipe's callbacks and loggers; the checkpoint's `state` comes last."""
+    callbacks = [*build("callbacks", recipe.callbacks).values(), state]
+    arguments = recipe.trainer.arguments
+    settings = {"max_epochs": method.schedule.total_epochs, "callbacks": callbacks}
+    settings["benchmark"] = data.preparation.crops and not arguments.get("deterministic")
+    settings["logger"] = list(build("logger", recipe.logger or {}).values())
+    trainer: Trainer = build("trainer", replace(recipe.trainer, arguments={**arguments, **settings}))
+    return trainer
 
 
 def _prepare_process(seed: int) -> None:
@@ -74,28 +87,29 @@ def _prepare_process(seed: int) -> None:
     keep_freed_memory()
 
 
-def choose_weights(recipe: Mapping[str, Any], resumed: bool) -> dict[str, dict[str, Any]]:
+def choose_weights(recipe: Recipe, resumed: bool) -> dict[str, dict[str, Any]]:
     """Return what to tell a method of the weights its networks start from: no file where a checkpoint has them.
 
     A method with a network of its own, whose settings say nothing of weights, goes by the recipe's part.
     """
     told = {}
     for role in ("generator", "discriminator"):
-        wish = keep_pretrained(recipe.get(role)) | keep_pretrained(recipe["method"].get(role))
+        wish = keep_pretrained(getattr(recipe, role)) | keep_pretrained(recipe.method.arguments.get(role))
         if wish.get("pretrained") is not None:
             told[role] = wish | ({"pretrained": None} if resumed else {})
     return told
 
 
-def _make_method(recipe: dict[str, Any], data: Any, make: Make) -> Method:
+def _make_method(recipe: Recipe, data: UnpairedData, resumed: bool) -> Method:
     """Build the method for the data's channels, laid out, compiled and sparing of memory as the recipe says."""
-    method: Method = make("method", channels=data.channels)
-    set_memory_format(method, choose_layout(recipe["channels_last"], recipe["trainer"]["accelerator"]))
-    if recipe["compile"]:
+    given = {"channels": data.channels, **choose_weights(recipe, resumed)}
+    method: Method = build("method", replace(recipe.method, arguments={**recipe.method.arguments, **given}))
+    set_memory_format(method, choose_layout(recipe.channels_last, recipe.trainer.arguments.get("accelerator", "auto")))
+    if recipe.compile:
         require_compiler()
         compile_networks(method, dynamic=None if data.preparation.crops else True)
         print("compile=true: the first batches take minutes, those after them are quicker", flush=True)
-    MemoryOptions(recipe["recompute"], recipe["accumulate"]).apply(method)
+    MemoryOptions(recipe.recompute, recipe.accumulate).apply(method)
     return method
 
 
