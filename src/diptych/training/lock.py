@@ -16,11 +16,7 @@ def lock_run(run_dir: Path) -> Iterator[None]:
     """Hold the run folder; `UserError` names the process and host that hold it already.
 
     The operating system frees the lock of a process that has died, so a stale one never refuses a run.
-    Processes that a distributed run has started itself (LOCAL_RANK above 0) share their parent's.
     """
-    if int(os.environ.get("LOCAL_RANK", "0")) > 0:
-        yield
-        return
     holder = run_dir / ".holder"
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
