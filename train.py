@@ -17,7 +17,6 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from diptych.errors import UserError
 from diptych.training.explain import explained_errors
 from diptych.training.recipe import quote_paths
 
@@ -47,9 +46,7 @@ explained = partial(explained_errors, (HydraException, OmegaConfBaseException), 
 def main(config: DictConfig) -> None:
     """Train what the recipe names; callbacks evaluate and export."""
     with explained():
-        job = call_late("job", "find_job")
-        if HydraConfig.get().mode == RunMode.MULTIRUN and (config.trainer.get("strategy") or job.size > 1):
-            raise UserError("-m with several processes: each would start the whole sweep again; run the jobs singly")
+        job = call_late("job", "find_job", HydraConfig.get().mode == RunMode.MULTIRUN)
         with job.joined():
             config.run_dir = job.share("run_dir", HydraConfig.get().runtime.output_dir)
             recipe, text = OmegaConf.to_container(config, resolve=True), OmegaConf.to_yaml(config)

@@ -23,8 +23,8 @@ _FAILED = "failed"
 class Job:
     """This process among those of its run: `rank` of `size`. One that nothing but a user has started is alone."""
 
-    def __init__(self, environment: ClusterEnvironment | None = None) -> None:
-        self.environment = environment
+    def __init__(self, environment: ClusterEnvironment | None = None, sweeps: bool = False) -> None:
+        self.environment, self.sweeps = environment, sweeps
         self.rank, self.size = (environment.global_rank(), environment.world_size()) if environment else (0, 1)
         self._store: Any = None
         self._watched: Any = None
@@ -34,6 +34,12 @@ class Job:
     def leads(self) -> bool:
         """Whether this process holds the run folder: the first of its job, and of what Lightning has started."""
         return self.rank == 0 and all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "NODE_RANK"))
+
+    @property
+    def name(self) -> str:
+        """What the job is called where it was started."""
+        slurm, torchrun = os.environ.get("SLURM_JOB_ID"), os.environ.get("TORCHELASTIC_RUN_ID", "none")
+        return f"SLURM job {slurm}" if slurm else "" if torchrun == "none" else f"torchrun {torchrun}"
 
     @contextmanager
     def joined(self) -> Iterator[None]:
@@ -45,6 +51,7 @@ class Job:
         if self.size == 1:
             yield
             return
+        self._refuse_sweep()
         self._store = self._meet()
         self._watched = self._store.clone()  # of its own, for a store is locked by who waits
         watcher = threading.Thread(target=self._watch, daemon=True)
@@ -74,9 +81,13 @@ class Job:
     def arrange(self, trainer: Mapping[str, Any]) -> dict[str, int]:
         """Return `devices` and `num_nodes` for a trainer that uses each process once.
 
-        `UserError` where its settings say otherwise.
+        `UserError` where its settings say otherwise, and where a sweep would be begun by each process.
         """
+        if trainer.get("strategy"):
+            self._refuse_sweep()
         if self.size == 1:
+            if trainer.get("strategy") and SLURMEnvironment.detect() and not _is_srun():
+                raise UserError("trainer=ddp within a SLURM job needs srun before python, which starts the processes")
             return {}
         if not trainer.get("strategy"):
             raise UserError(f"{self.size} processes were started for this run: add trainer=ddp, or start one")
@@ -86,6 +97,10 @@ class Job:
             if trainer.get(key, "auto") not in ("auto", count):
                 raise UserError(f"trainer.{key} = {trainer[key]}, but {count} were started: leave it out")
         return layout
+
+    def _refuse_sweep(self) -> None:
+        if self.sweeps:
+            raise UserError("-m with several processes: each would start the whole sweep again; run the jobs singly")
 
     def _meet(self) -> Any:
         assert self.environment is not None
@@ -127,10 +142,17 @@ class Job:
                 os._exit(MachineError.exit_code)  # the main thread may wait for the lost process for ever
 
 
-def find_job() -> Job:
-    """Return this process's job; `UserError` where SLURM's variables contradict each other."""
+def find_job(sweeps: bool = False) -> Job:
+    """Return this process's job, one of a sweep or not; `UserError` where SLURM's variables contradict each other."""
+    kinds = (kind for kind in (TorchElasticEnvironment, SLURMEnvironment) if kind.detect())
+    if (kind := next(kinds, None)) is None or (kind is SLURMEnvironment and not _is_srun()):
+        return Job(sweeps=sweeps)
     try:
-        kind = next((kind for kind in (TorchElasticEnvironment, SLURMEnvironment) if kind.detect()), None)
+        return Job(kind(), sweeps)
     except RuntimeError as error:  # Lightning's words on tasks without tasks per node
         raise UserError(" ".join(str(error).split())) from None
-    return Job(kind() if kind else None)
+
+
+def _is_srun() -> bool:
+    """Whether srun has started this process; a job's script and its shell have the variables of tasks as well."""
+    return "SLURM_STEP_ID" in os.environ

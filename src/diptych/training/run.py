@@ -39,7 +39,7 @@ def train(recipe: dict[str, Any], text: str, instantiate: Make, job: Job) -> Non
     _prepare_process(recipe["seed"])
     run_dir = Path(recipe["run_dir"])
     data = make("data")
-    with lock_run(run_dir) if job.leads else nullcontext():
+    with lock_run(run_dir, job.name) if job.leads else nullcontext():
         clear_leftovers(run_dir / "checkpoints")
         recipe = recipe | {"data_fingerprint": data.fingerprint}
         resumption = choose_checkpoint(run_dir, recipe["resume"])
