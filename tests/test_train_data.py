@@ -17,7 +17,7 @@ from test_train import check_run_folder, load, make_overrides, read_rows, run, r
 
 from diptych.cli import main
 from diptych.data.catalogue import CATALOGUE
-from diptych.training.recipe import quote_paths
+from diptych.training.overrides import prepare
 from diptych.translators import load_translator
 
 
@@ -233,7 +233,7 @@ def test_odd_names_are_quoted_for_the_grammar(
 ) -> None:
     root = tmp_path / name
     root.symlink_to(tiny_data)
-    run(monkeypatch, *quote_paths(["experiment=custom", *make_overrides(root, tmp_path / f"run {name}")]))
+    run(monkeypatch, *prepare(["experiment=custom", *make_overrides(root, tmp_path / f"run {name}")]))
     assert len(read_rows(tmp_path / f"run {name}")) == 2
 
 

@@ -105,9 +105,11 @@ class Argument(NamedTuple):
 def list_arguments(cls: type) -> tuple[dict[str, Argument], bool]:
     """Return a class's arguments by name, and whether it takes others besides.
 
-    Where a constructor hands further ones on (`**settings`), those of the class it inherits from belong to it.
+    Where a constructor of this package hands further ones on (`**settings`), those of the class it inherits from belong
+    to it; of other packages nobody knows where they go.
     """
     found: dict[str, Argument] = {}
+    ours = any(base.__module__.startswith("diptych.") for base in cls.__mro__)
     for base in cls.__mro__[:-1]:
         init = vars(base).get("__init__")
         if init is None:
@@ -115,9 +117,10 @@ def list_arguments(cls: type) -> tuple[dict[str, Argument], bool]:
         hints, parameters = _read_hints(init), list(inspect.signature(init).parameters.values())[1:]
         named = (one for one in parameters if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY))
         found = {one.name: Argument(hints.get(one.name, Any), one.default is one.empty) for one in named} | found
-        if not any(one.kind is one.VAR_KEYWORD for one in parameters):
-            return found, False
-    return found, not cls.__module__.startswith("diptych.")
+        takes_more = any(one.kind is one.VAR_KEYWORD for one in parameters)
+        if not takes_more or not ours:
+            return found, takes_more
+    return found, False
 
 
 def _read_hints(function: Any) -> dict[str, Any]:

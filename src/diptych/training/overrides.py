@@ -1,17 +1,48 @@
-"""What is said on the command line: paths with whatever a path may hold, and parts that were null."""
+"""What is said on the command line: paths, choices from groups, and what is swept."""
 
 import re
+from hashlib import sha256
+from pathlib import Path
 
+_LONGEST = 80  # letters of a job's folder
 _PATHS = {f"data.{key}" for key in ("root", "path_a", "path_b", "test_path_a", "test_path_b", "cache_dir", "download")}
 _PATHS |= {"run_dir", "resume"}
 _FILES = {f"{part}{role}.pretrained" for part in ("", "method.") for role in ("generator", "discriminator")}
 """Keys that hold a path, or several by name in braces."""
+_NO_CHOICE = re.compile("(callbacks|data|discriminator|experiment|generator|logger|method|trainer)=(null)?")
 
 
-def quote_paths(arguments: list[str]) -> list[str]:
-    """Quote the values that are paths, so that the grammar of overrides sees no meaning in é, =, commas or brackets."""
+def prepare(arguments: list[str]) -> list[str]:
+    """Quote the values that are paths, so that the grammar of overrides sees no meaning in é, =, commas or brackets.
+
+    A `_target_` may be said of a part that is null or not there yet, as if with pluses before it; a group without a
+    choice (`logger=null`) is left out.
+    """
     sweeps = bool({"-m", "--multirun"} & set(arguments))
-    return [_quote(argument) if not (sweeps and "," in argument) else argument for argument in arguments]
+    words = [re.sub(r"^\+?([\w.]+\._target_=)", r"++\1", argument) for argument in arguments]
+    words = [f"~{group[1]}" if (group := _NO_CHOICE.fullmatch(word)) else word for word in words]
+    return [_quote(word) if not (sweeps and "," in word) else word for word in words]
+
+
+def list_choices(arguments: list[str], folder: Path) -> list[str]:
+    """Return those of the overrides that choose from a group, a folder of recipes' parts."""
+    choices = (re.fullmatch(r"\+?(\w+)=(\[.*\]|[^,]*)", argument) for argument in arguments)
+    return [choice[0] for choice in choices if choice and (folder / choice[1]).is_dir()]
+
+
+def name_job(overrides: list[str], arguments: list[str]) -> str:
+    """Return a folder's name for a job of a sweep: those of its overrides that the command line does not fix.
+
+    What no file system likes becomes a dash; names that are changed or cut end in a few letters of a hash, so that no
+    two are the same.
+    """
+    fixed = {re.sub(r"['\" ]", "", argument) for argument in arguments}
+    own = [word for word in overrides if re.sub(r"['\" ]", "", word) not in fixed] or overrides
+    parts = [(key.lstrip("+").rpartition(".")[2], value) for key, _, value in (word.partition("=") for word in own)]
+    text = ",".join(f"{key}={value}" for key, value in parts)
+    name = re.sub(r"[^\w.,=+-]+", "-", text)[:_LONGEST]
+    alike = len({key for key, _ in parts}) < len(parts)
+    return name if name == text and not alike else f"{name}-{sha256(','.join(own).encode()).hexdigest()[:6]}"
 
 
 def _quote(argument: str) -> str:

@@ -130,7 +130,7 @@ def build(place: str, node: Any) -> Any:
     return make if node.later else make()
 
 
-def _construct(place: str, kind: type, *arguments: Any, **named: Any) -> Any:
+def _construct(place: str, kind: type, /, *arguments: Any, **named: Any) -> Any:
     try:
         return kind(*arguments, **named)
     except UserError:

@@ -3,7 +3,7 @@
 import logging
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from diptych.methods.pretrained import keep_pretrained
 from diptych.training.allocation import keep_freed_memory
 from diptych.training.checkpoint import RunState
 from diptych.training.checkpoint_files import clear_leftovers
+from diptych.training.composition import hide_environment
+from diptych.training.job import Job
 from diptych.training.lock import lock_run
 from diptych.training.machine import choose_layout, require_compiler, start_loggers
 from diptych.training.memory import MemoryOptions, explained_exhaustion, list_networks
@@ -27,17 +29,17 @@ from diptych.training.recipe import Recipe, build, read_recipe
 from diptych.training.resume import choose_checkpoint
 
 
-def train(config: Mapping[str, Any], record: Mapping[str, Any], text: str) -> None:
+def train(config: Mapping[str, Any], raw: Mapping[str, Any], text: str, job: Job) -> None:
     """Check the recipe, build its parts, the data first so that missing images are noticed at once, and train.
 
-    `config` is the composed configuration as plain data; `record` is the same for checkpoints and loggers, where what
-    came from the environment is told by its name; `text` is what the run folder keeps of it.
+    `config` is the composed configuration as plain data, `raw` the same with its interpolations, `text` what the run
+    folder keeps of it; `job` are the processes that train together.
     """
-    recipe = read_recipe(config)
+    recipe, record = read_recipe(config), hide_environment(raw, config)
     _prepare_process(recipe.seed)
     run_dir = Path(recipe.run_dir)
     data = build("data", recipe.data)
-    with lock_run(run_dir):
+    with lock_run(run_dir, job.name) if job.leads else nullcontext():
         clear_leftovers(run_dir / "checkpoints")
         record = {**record, "data_fingerprint": data.fingerprint}
         resumption = choose_checkpoint(run_dir, recipe.resume)
@@ -46,7 +48,7 @@ def train(config: Mapping[str, Any], record: Mapping[str, Any], text: str) -> No
         if resumption.is_finished(run_dir) and not changes:
             print(f"{run_dir}: this run is finished; nothing to do")
             return
-        trainer = _make_trainer(recipe, data, method, RunState(record))
+        trainer = _make_trainer(recipe, data, method, RunState(record), job)
         if trainer.is_global_zero:
             for remark in (*resumption.remarks, *changes):
                 print(remark)
@@ -65,13 +67,14 @@ def explained_misconfiguration() -> Iterator[None]:
         raise UserError(f"trainer: {name_reason(error)}") from error
 
 
-def _make_trainer(recipe: Recipe, data: UnpairedData, method: Method, state: RunState) -> Trainer:
+def _make_trainer(recipe: Recipe, data: UnpairedData, method: Method, state: RunState, job: Job) -> Trainer:
     """Build Lightning's trainer with the recipe's callbacks and loggers; the checkpoint's `state` comes last."""
     callbacks = [*build("callbacks", recipe.callbacks).values(), state]
     arguments = recipe.trainer.arguments
     settings = {"max_epochs": method.schedule.total_epochs, "callbacks": callbacks}
     settings["benchmark"] = data.preparation.crops and not arguments.get("deterministic")
     settings["logger"] = list(build("logger", recipe.logger or {}).values())
+    settings |= job.arrange(arguments)
     trainer: Trainer = build("trainer", replace(recipe.trainer, arguments={**arguments, **settings}))
     return trainer
 
