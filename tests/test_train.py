@@ -217,7 +217,7 @@ def test_a_grid_makes_a_folder_per_job(tiny_data: Path, tmp_path: Path) -> None:
     result = run_apart("-m", "experiment=custom", *make_overrides(tiny_data, tmp_path / "grid"), "seed=1,2")
     assert result.returncode == 0, result.stderr
     weights = []
-    for job in ("0", "1"):
+    for job in ("seed=1", "seed=2"):
         check_run_folder(tmp_path / "grid" / job)
         weights.append(load(tmp_path / "grid" / job)["state_dict"]["generator_ab.model.1.weight"])
     assert not torch.equal(*weights)

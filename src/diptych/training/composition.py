@@ -21,7 +21,12 @@ def checked(load: Callable[..., Any], folder: str, to_plain: Callable[[Any], Any
     def compose(loader: Any, config_name: str | None, overrides: list[str], *rest: Any, **options: Any) -> Any:
         sources = [source.path for source in loader.get_search_path().get_path()]
         refuse_sources(config_name, sources, overrides, folder)
-        config = load(loader, config_name, overrides, *rest, **options)
+        try:
+            config = load(loader, config_name, overrides, *rest, **options)
+        except Exception as error:
+            if type(error).__module__.startswith(("hydra.", "omegaconf.")):
+                raise  # is explained by its kind
+            raise UserError(f"the recipe cannot be composed ({' '.join(str(error).split()) or error!r})") from error
         refuse_hydra_settings(to_plain(config.hydra))
         return config
 
