@@ -1,5 +1,6 @@
 """Recipes that would execute something: however they say it, they are refused before anything is built or written."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from test_train import load, make_overrides, run, run_apart
 from diptych.errors import UserError
 from diptych.training.classes import NAMED, ROOMS, find_class
 from diptych.training.composition import hide_environment, refuse_hydra_settings
+from diptych.training.overrides import name_job
 from diptych.training.recipe import read_recipe
 
 pytestmark = pytest.mark.reliability
@@ -22,9 +24,15 @@ HOSTILE = {  # what a recipe's file may hold, and the key that the line names
         {"method": {"penalty": {"_target_": "${oc.decode:os.sys}tem", "command": "x"}}},
         "method.penalty._target_: os.system",
     ),
-    "a key of another part is the target": ({"name": "os.system", "method": {"penalty": {"_target_": "${name}"}}}, "pe"),
+    "a key of another part is the target": (
+        {"name": "os.system", "method": {"penalty": {"_target_": "${name}"}}},
+        "pe",
+    ),
     "Hydra's callbacks": ({"hydra": {"callbacks": {"x": CALL}}}, "hydra.callbacks"),
-    "Hydra's callbacks, made": ({"hydra": {"callbacks": {"x": "${oc.create:{_target_:os.system}}"}}}, "hydra.callbacks"),
+    "Hydra's callbacks, made": (
+        {"hydra": {"callbacks": {"x": "${oc.create:{_target_:os.system}}"}}},
+        "hydra.callbacks",
+    ),
     "a job's log handler": ({"hydra": {"job_logging": FACTORY}}, "hydra.job_logging.handlers.x.()"),
     "Hydra's log handler": ({"hydra": {"hydra_logging": FACTORY}}, "hydra.hydra_logging.handlers.x.()"),
     "a handler's class": (
@@ -43,7 +51,10 @@ HOSTILE = {  # what a recipe's file may hold, and the key that the line names
     "a filter's property": ({"hydra": {"job_logging": {"filters": {"x": {".": {"a": 1}}}}}}, "filters.x.."),
     "a launcher": ({"hydra": {"launcher": CALL}}, "hydra.launcher"),
     "a launcher's argument": ({"hydra": {"sweeper": {"params": {"x": CALL}}}}, "hydra.sweeper.params.x"),
-    "a sweeper's argument, made": ({"hydra": {"sweeper": {"max_batch_size": RESOLVED}}}, "hydra.sweeper.max_batch_size"),
+    "a sweeper's argument, made": (
+        {"hydra": {"sweeper": {"max_batch_size": RESOLVED}}},
+        "hydra.sweeper.max_batch_size",
+    ),
     "the environment": ({"hydra": {"job": {"env_set": {"CXX": "touch CANARY"}}}}, "hydra.job.env_set"),
     "a copy of the environment": ({"hydra": {"job": {"env_copy": ["HOME"]}}}, "hydra.job.env_"),
     "a function of ours": ({"method": {"penalty": {"_target_": "diptych.networks.build", "network": "x"}}}, "penalty"),
@@ -157,10 +168,11 @@ def test_a_hostile_command_line_runs_nothing(
     words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as stop:
-        run(monkeypatch, f"run_dir={tmp_path / 'run'}", *words)
+        run(monkeypatch, *words, f"run_dir={tmp_path / 'run'}")
     assert stop.value.code == UserError.exit_code
-    (line,) = capfd.readouterr().err.splitlines()
-    assert line.startswith("error: ")
+    told = capfd.readouterr().err
+    assert told.startswith("error: ")
+    assert told.count("\n") == 1, told
     assert not (tmp_path / "run").exists()
 
 
@@ -226,7 +238,9 @@ def test_what_follows_from_the_environment_is_kept_as_written() -> None:
     assert hide_environment(made, {"a": "x", "b": "env"}) == made
 
 
-@pytest.mark.parametrize("word", ["name=${oc.env:X}", "domains=['${oc.env:X}',B]", "callbacks.finish.experiment=${oc.env:X}"])
+@pytest.mark.parametrize(
+    "word", ["name=${oc.env:X}", "domains=['${oc.env:X}',B]", "callbacks.finish.experiment=${oc.env:X}"]
+)
 def test_what_translators_hold_is_not_taken_from_the_environment(
     word: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -239,13 +253,29 @@ def test_what_translators_hold_is_not_taken_from_the_environment(
     assert "s3cr3t" not in told
 
 
+@pytest.mark.parametrize(
+    ("own", "others", "name"),
+    [
+        (["seed=1"], ["data.root='a,b'", "domains=[a,b]"], r"seed=1"),
+        (["method.schedule.epochs=3", "seed=1"], [], r"epochs=3,seed=1"),
+        (["+extra=[gram,colour]"], [], r"extra=-gram,colour--\w{6}"),
+        (["data.root='/a/b/c'"], ["seed=1"], r"root=-a-b-c--\w{6}"),
+        (["method.optimizer.generator.lr=1", "method.optimizer.discriminator.lr=2"], [], r"lr=1,lr=2-\w{6}"),
+        (["data.root=" + "x" * 300], [], r"root=x{75}-\w{6}"),
+    ],
+)
+def test_a_job_is_named_by_what_is_its_own(own: list[str], others: list[str], name: str) -> None:
+    swept = [f"{word.partition('=')[0]}={word.partition('=')[2]},other" for word in own]
+    assert re.fullmatch(name, name_job([*own, *others], ["-m", *swept, *others]))
+
+
 def test_a_sweep_tells_of_each_job_and_goes_on_after_one_that_failed(tiny_data: Path, tmp_path: Path) -> None:
     words = make_overrides(tiny_data, tmp_path / "grid", "experiment=custom", "method.init=kaiming,nonsense,normal")
     result = run_apart("-m", *words)
     assert result.returncode == UserError.exit_code
     (line,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
     assert "method.init = 'nonsense'" in line
-    assert {path.name for path in (tmp_path / "grid").iterdir()} == {"init=kaiming", "init=normal"}
+    assert {path.name for path in (tmp_path / "grid").glob("*=*")} == {"init=kaiming", "init=normal"}
     table = result.stdout[result.stdout.rindex("ended") :].splitlines()
     rows = [[word.strip() for word in row.strip("│").split("│")] for row in table if "init=" in row]
     assert [row[:2] for row in rows] == [

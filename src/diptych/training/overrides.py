@@ -4,6 +4,10 @@ import re
 from hashlib import sha256
 from pathlib import Path
 
+_SWEPT = re.compile(
+    r"^(?:[^\[{'\"]|\[.*?\]|\{.*?\}|'.*?'|\".*?\")*?,|^(?:choice|glob|interval|range|shuffle|sort|tag)\("
+)
+"""What is said of a key that takes several values: a comma outside brackets and quotes, or one of Hydra's functions."""
 _LONGEST = 80  # letters of a job's folder
 _PATHS = {f"data.{key}" for key in ("root", "path_a", "path_b", "test_path_a", "test_path_b", "cache_dir", "download")}
 _PATHS |= {"run_dir", "resume"}
@@ -36,8 +40,8 @@ def name_job(overrides: list[str], arguments: list[str]) -> str:
     What no file system likes becomes a dash; names that are changed or cut end in a few letters of a hash, so that no
     two are the same.
     """
-    fixed = {re.sub(r"['\" ]", "", argument) for argument in arguments}
-    own = [word for word in overrides if re.sub(r"['\" ]", "", word) not in fixed] or overrides
+    fixed = {key for key, _, value in (word.partition("=") for word in arguments) if not _SWEPT.search(value)}
+    own = [word for word in overrides if word.partition("=")[0] not in fixed] or overrides
     parts = [(key.lstrip("+").rpartition(".")[2], value) for key, _, value in (word.partition("=") for word in own)]
     text = ",".join(f"{key}={value}" for key, value in parts)
     name = re.sub(r"[^\w.,=+-]+", "-", text)[:_LONGEST]
