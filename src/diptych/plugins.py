@@ -1,6 +1,7 @@
 """Somebody else's installed packages, which say by entry points where their networks, methods and terms are."""
 
 import sys
+from functools import cache
 from importlib.metadata import entry_points
 
 from diptych.errors import name_reason
@@ -24,6 +25,7 @@ def load_plugins(group: str) -> None:
             print(f"warning: {what} cannot be imported: {name_reason(error)}", file=sys.stderr)
 
 
+@cache
 def list_modules() -> list[str]:
     """Return the modules of all entry points of all groups."""
     points = (point for group in GROUPS for point in entry_points(group=group))

@@ -10,6 +10,7 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from rich.console import Console
 
+from diptych.arguments import FilePath, Label
 from diptych.callbacks.ema import find_translators
 from diptych.data import UnpairedData
 from diptych.files import write_text
@@ -23,7 +24,7 @@ from diptych.translators.variants import translate_like
 class Finish(Callback):
     """Writes `translators/*.safetensors`, `metrics.json`, and at last `finished` with the iteration."""
 
-    def __init__(self, run_dir: str, experiment: str, evaluation: bool = True) -> None:
+    def __init__(self, run_dir: FilePath, experiment: Label, evaluation: bool = True) -> None:
         self.run_dir = Path(run_dir)
         self.experiment = experiment
         self.evaluation = evaluation
