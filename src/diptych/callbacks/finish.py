@@ -64,6 +64,7 @@ class Finish(Callback):
             train={"a": data.train_paths[here], "b": data.train_paths[there]},
             test={"a": data.test_paths[here], "b": data.test_paths[there]},
             load=lambda role, paths: data.load(here if role == "a" else there, paths),
+            names={"a": data.names[here], "b": data.names[there]},
         )
         with torch.random.fork_rng(devices=[]), console.status(f"evaluating {translator.title}"):
             classifier = next((scores.classifier for scores in self.scores.values()), None)
