@@ -28,15 +28,15 @@ _ROWS = (
     ("ssim", "SSIM to the truth", "{:.4f}"),
     ("l1", "L1 to the truth", "{:.4f}"),
     ("changed", "changed (L1 to the input)", "{:.4f}"),
-    ("swd", "sliced Wasserstein to test {b}", "{:.4f}"),
-    ("kid", "KID (classifier features) to test {b}", "{:.4f}"),
-    ("classified_b", "classified as {b} (see below)", "{:.1%}"),
-    ("classified_neither", "… as neither {a} nor {b}", "{:.1%}"),
+    ("swd", "sliced Wasserstein", "{:.4f}"),
+    ("kid", "KID (classifier features)", "{:.4f}"),
+    ("classified_b", "classified as {b}", "{:.1%}"),
+    ("classified_neither", "… as neither", "{:.1%}"),
 )
-_HEADINGS = ("", "translator", "copying the input", "blurring the input", "real train {b}", "real test {b}")
+_HEADINGS = ("", "output", "copying the input", "blurring the input", "real train {b}", "real test {b}")
 _CAPTION = (
-    "The classifier is right about {accuracy:.1%} of real test images. Its share is no measure of quality: tell it only with "
-    "those of the input, the blurred input and real test {b}, a distance and a picture."
+    "Distances are to test {b}. The classifier is right about {accuracy:.1%} of real test images of {a} and {b}; the share that it "
+    "takes for {b} is no measure of quality: never tell it without those beside it, a distance and a picture."
 )
 
 
@@ -80,7 +80,7 @@ class Evaluation:
         """Return a table for people."""
         table = Table(title=Text(f"{title}, {self.images} test images"))
         for heading in _HEADINGS:
-            table.add_column(Text(heading.format(**self.names)), justify="left" if not heading else "right")
+            table.add_column(Text(heading.format(**self.names)), justify="right" if heading else "left", max_width=8 if heading else None, overflow="fold")
         for key, label, style in _ROWS:
             columns = (self.translator, self.copying, self.blurring, self.real, self.real_test)
             values = [style.format(scores[key]) if key in scores else "" for scores in columns]

@@ -87,7 +87,7 @@ def _superpose(images: Tensor, random: Generator) -> Tensor:
     return images.lerp(images.mean(0, keepdim=True).expand_as(images), _between(0.4, 1, random))
 
 
-FAULTS: tuple[Fault, ...] = (_blur, _add_noise, _mottle, _shift_colour, _shuffle, _superpose, _filter, _filter)
+FAULTS: tuple[Fault, ...] = (_blur, _add_noise, _mottle, _shift_colour, _shuffle, _superpose, _filter, _filter, _filter)
 
 
 def _between(low: float, high: float, random: Generator) -> float:
