@@ -43,14 +43,14 @@ explained = partial(explained_errors, (HydraException, OmegaConfBaseException), 
 
 
 @hydra.main(version_base="1.3", config_path=CONF, config_name="train")
-def main(config: DictConfig) -> None:
-    """Train what the recipe names; callbacks evaluate and export."""
+def main(config: DictConfig) -> float | None:
+    """Train what the recipe names; callbacks evaluate and export. Return the score that is the recipe's objective."""
     with explained():
         job = call_late("job", "find_job", HydraConfig.get().mode == RunMode.MULTIRUN)
         with job.joined():
             config.run_dir = job.share("run_dir", HydraConfig.get().runtime.output_dir)
             recipe, text = OmegaConf.to_container(config, resolve=True), OmegaConf.to_yaml(config)
-            call_late("run", "train", recipe, text, hydra.utils.instantiate, job)
+            return call_late("run", "train", recipe, text, hydra.utils.instantiate, job)
 
 
 if __name__ == "__main__":

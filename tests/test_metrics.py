@@ -101,7 +101,11 @@ def test_the_classifier_tells_flat_from_rendered(shipped: EvaluationData, classi
     assert classifier.accuracy > 0.9
     assert classifier.share_of_b(test["b"]) > 0.85
     assert classifier.share_of_b(test["a"]) < 0.15
-    shares = classifier.share_of_b(test["a"]), classifier.swap().share_of_b(test["a"]), classifier.share_of_neither(test["a"])
+    shares = (
+        classifier.share_of_b(test["a"]),
+        classifier.swap().share_of_b(test["a"]),
+        classifier.share_of_neither(test["a"]),
+    )
     assert shares[1] > 0.85
     assert sum(shares) == pytest.approx(1)
     assert classifier.swap().share_of_neither(test["a"]) == shares[2]
@@ -149,7 +153,6 @@ def test_the_classifier_is_a_function_of_its_seed(monkeypatch: pytest.MonkeyPatc
     features = [train_classifier(sets, sets, seed).describe(sets["a"]) for seed in (0, 0, 1)]
     assert torch.equal(features[0], features[1])
     assert not torch.equal(features[0], features[2])
-
 
 
 @pytest.mark.slow

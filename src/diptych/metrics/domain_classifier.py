@@ -104,7 +104,7 @@ def _draw(images: Tensor, count: int, random: Generator) -> Tensor:
 
 
 def _roughen(images: Tensor, random: Generator) -> Tensor:
-    """Blur each image a little, then add grain and a checkerboard: generators' small faults must not pass for shading."""
+    """Blur each image a little, add grain and a checkerboard: generators' small faults must not pass for shading."""
     blur, grain, board = torch.rand(3, len(images), 1, 1, 1, generator=random).square()
     smooth = F.avg_pool2d(F.pad(images, (1, 1, 1, 1), mode="replicate"), 3, 1)
     noise = torch.randn(images.shape, generator=random)

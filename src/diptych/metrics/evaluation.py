@@ -1,4 +1,4 @@
-"""What a translator scores, each number beside those of the input, a blurred input and real images: so it has a meaning."""
+"""What a translator scores, each number beside those of the input, a blurred input and real images."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,10 +33,12 @@ _ROWS = (
     ("classified_b", "classified as {b}", "{:.1%}"),
     ("classified_neither", "… as neither", "{:.1%}"),
 )
+_OF_THE_TRUTH = ("psnr", "ssim", "l1")
+_OF_ALIKE_DOMAINS = ("changed", "kid", "classified_b", "classified_neither")
 _HEADINGS = ("", "output", "copying the input", "blurring the input", "real train {b}", "real test {b}")
 _CAPTION = (
-    "Distances are to test {b}. The classifier is right about {accuracy:.1%} of real test images of {a} and {b}; the share that it "
-    "takes for {b} is no measure of quality: never tell it without those beside it, a distance and a picture."
+    "Distances are to test {b}. The classifier is right about {accuracy:.1%} of real test images of {a} and {b}; the "
+    "share that it takes for {b} is no measure of quality: never tell it without those beside it, a distance and a picture."
 )
 
 
@@ -52,7 +54,7 @@ class EvaluationData:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scores of the translator, and of what it is to be read beside: those of no method at all, and of real images of B."""
+    """Scores of the translator, and those to read them beside: of no method at all, and of real images of B."""
 
     translator: Scores
     copying: Scores
@@ -80,7 +82,12 @@ class Evaluation:
         """Return a table for people."""
         table = Table(title=Text(f"{title}, {self.images} test images"))
         for heading in _HEADINGS:
-            table.add_column(Text(heading.format(**self.names)), justify="right" if heading else "left", max_width=8 if heading else None, overflow="fold")
+            table.add_column(
+                Text(heading.format(**self.names)),
+                justify="right" if heading else "left",
+                max_width=8 if heading else None,
+                overflow="fold",
+            )
         for key, label, style in _ROWS:
             columns = (self.translator, self.copying, self.blurring, self.real, self.real_test)
             values = [style.format(scores[key]) if key in scores else "" for scores in columns]
@@ -130,6 +137,14 @@ def evaluate(
         images=len(outputs),
         names=data.names,
     )
+
+
+def list_scores(aligned: bool, alike: bool) -> list[str]:
+    """Return the names of a translator's scores, where test sets are aligned or not and channels are as many or not."""
+    names = [name for name, _, _ in _ROWS]
+    return [
+        name for name in names if (aligned or name not in _OF_THE_TRUTH) and (alike or name not in _OF_ALIKE_DOMAINS)
+    ]
 
 
 def _score_unpaired(images: Tensor, real_b: Tensor, classifier: DomainClassifier | None) -> Scores:

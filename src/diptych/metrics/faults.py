@@ -59,7 +59,7 @@ def _shuffle(images: Tensor, random: Generator) -> Tensor:
     side = images.shape[-1] // _draw(3, 8, random)
     patches = F.unfold(images, side, stride=side)
     order = torch.randperm(patches.shape[-1], generator=random)
-    whole = [length // side * side for length in images.shape[-2:]]
+    whole = tuple(length // side * side for length in images.shape[-2:])
     shuffled = F.fold(patches[..., order], whole, side, stride=side)
     return F.interpolate(shuffled, size=images.shape[-2:])
 
@@ -87,7 +87,7 @@ def _superpose(images: Tensor, random: Generator) -> Tensor:
     return images.lerp(images.mean(0, keepdim=True).expand_as(images), _between(0.4, 1, random))
 
 
-FAULTS: tuple[Fault, ...] = (_blur, _add_noise, _mottle, _shift_colour, _shuffle, _superpose, _filter, _filter, _filter)
+FAULTS: tuple[Fault, ...] = (_blur, _add_noise, _mottle, _shift_colour, _shuffle, _superpose, _filter, _filter)
 
 
 def _between(low: float, high: float, random: Generator) -> float:

@@ -148,8 +148,8 @@ def measure_roughness(fakes: Tensor, inputs: Tensor, reals: Tensor) -> float:
 def measure_white_tint(fakes: Tensor, inputs: Tensor, reals: Tensor) -> float:
     """Return the colour (largest channel less smallest, of the range 0…1) of fakes in the midst of the input's white.
 
-    The median over images of each one's mean: where shapes grow, as they may, some white is rightly painted over. NaN where
-    the images are not RGB, or where the input or the real images of the fakes' domain have hardly any white areas.
+    The median over images of each one's mean: where shapes grow, as they may, some white is rightly painted over. NaN
+    where images are not RGB, or where the input or the real images of the fakes' domain have hardly any white areas.
     """
     white, usual = (_shrink(_find_white(images)) for images in (inputs, reals))
     counts = white.flatten(1).sum(1)
