@@ -2,15 +2,17 @@
 
 import http.server
 import json
+import struct
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra._internal.hydra import Hydra
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from test_train import ROOT, make_overrides, read_rows, run, run_apart
+from wandb.proto import wandb_internal_pb2
 
 from diptych.data import UnpairedData
 from diptych.errors import MachineError, UserError
@@ -158,23 +160,39 @@ def test_scores_reach_the_loggers(tiny_data: Path, tmp_path: Path, monkeypatch: 
 
 
 def read_wandb_summary(run_dir: Path) -> dict[str, float]:
-    """Return the scores in the summary that W&B keeps offline, to be uploaded."""
-    (path,) = (run_dir / "wandb").glob("offline-run-*/files/wandb-summary.json")
-    summary = json.loads(path.read_text())
-    return {name: value for name, value in summary.items() if name.startswith("metric/")}
+    """Return the scores in the summary that an offline run of W&B will upload."""
+    (path,) = (run_dir / "wandb").glob("offline-run-*/*.wandb")
+    records = [wandb_internal_pb2.Record.FromString(data) for data in read_leveldb_log(path.read_bytes()[7:])]
+    updates = [update for record in records for update in record.summary.update]
+    found = {"/".join(update.nested_key) or update.key: json.loads(update.value_json) for update in updates}
+    return {name: value for name, value in found.items() if name.startswith("metric/")}
+
+
+def read_leveldb_log(content: bytes, block: int = 32768, offset: int = 7) -> Iterator[bytes]:
+    """Yield the records: pieces of checksum, length and kind (1 whole, 4 last, 2 and 3 before), none across blocks."""
+    place, record = 0, b""
+    while place + 7 <= len(content):
+        left = block - (place + offset) % block
+        length, kind = struct.unpack_from("<HB", content, place + 4)
+        if left < 7 or kind == 0:  # what a block ends with
+            place += left
+            continue
+        record += content[place + 7 : place + 7 + length]
+        place += 7 + length
+        if kind in (1, 4):
+            yield record
+            record = b""
 
 
 @pytest.fixture
 def returned(monkeypatch: pytest.MonkeyPatch) -> list[float | None]:
     """What the jobs of a sweep have returned to Hydra, which hands it to sweepers that search."""
-    values, launch = [], BasicSweeper.sweep
+    values, launch = [], Hydra.multirun
 
-    def sweep(self: BasicSweeper, arguments: list[str]) -> list:
-        results = launch(self, arguments)
-        values.extend(job.return_value for batch in results for job in batch)
-        return results
+    def multirun(self: Hydra, **arguments: object) -> None:
+        values.extend(job.return_value for batch in launch(self, **arguments) for job in batch)
 
-    monkeypatch.setattr(BasicSweeper, "sweep", sweep)
+    monkeypatch.setattr(Hydra, "multirun", multirun)
     return values
 
 
@@ -183,10 +201,10 @@ def test_a_run_returns_its_objective(
     tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, returned: list[float | None]
 ) -> None:
     overrides = ["experiment=custom", *make_overrides(tiny_data, tmp_path, "callbacks.finish.evaluation=true")]
-    run(monkeypatch, *overrides, "-m", "objective=psnr_ba,null")
+    run(monkeypatch, "-m", *overrides, "objective=psnr_ba,null")
     score = list_scores(tmp_path / "0")["metric/psnr_ba"]
     assert returned == [score, None]
-    run(monkeypatch, *overrides, "-m", "objective=psnr_ba", "resume=auto")  # nothing to do, and the score is known
+    run(monkeypatch, "-m", *overrides, "objective=psnr_ba", "resume=auto")  # nothing to do, and the score is known
     assert returned == [score, None, score]
 
 
@@ -223,8 +241,9 @@ def test_scores_that_there_can_be(tiny_data: Path) -> None:
     aligned = UnpairedData(str(tiny_data), load_size=16, crop_size=16)
     for name in SCORES:
         check_objective(f"{name}_ab", aligned, ["ab"], True)
-    apart = UnpairedData(str(tiny_data), load_size=16, crop_size=16, test_path_a=str(tiny_data / "trainA"), channels_b=1)
+    unlike = {"test_path_a": str(tiny_data / "trainA"), "channels_b": 1}
+    apart = UnpairedData(str(tiny_data), load_size=16, crop_size=16, **unlike)
     check_objective("swd_ab", apart, ["ab"], True)
     for name in SCORES - {"swd"}:
-        with pytest.raises(UserError, match="which are swd_ab$"):
+        with pytest.raises(UserError, match=r"which are swd_ab$"):
             check_objective(f"{name}_ab", apart, ["ab"], True)

@@ -38,7 +38,7 @@ _OF_ALIKE_DOMAINS = ("changed", "kid", "classified_b", "classified_neither")
 _HEADINGS = ("", "output", "copying the input", "blurring the input", "real train {b}", "real test {b}")
 _CAPTION = (
     "Distances are to test {b}. The classifier is right about {accuracy:.1%} of real test images of {a} and {b}; the "
-    "share that it takes for {b} is no measure of quality: never tell it without those beside it, a distance and a picture."
+    "share that it takes for {b} is no measure of quality: tell it only with those beside it, a distance and a picture."
 )
 
 
