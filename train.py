@@ -3,11 +3,15 @@
 import os
 import sys
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors come up to here, where they become one line
+
+from diptych.signals import stop_at_once, take_signals
+
+if __name__ == "__main__":
+    take_signals(stop_at_once)
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
@@ -18,19 +22,14 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from diptych.errors import UserError
+from diptych.plugins import call_late
 from diptych.training.explain import explained_errors
 from diptych.training.recipe import quote_paths
 
 CONF = str(Path(__file__).resolve().parent / "conf")
 
-
-def call_late(name: str, *arguments: Any) -> Any:
-    """Call a function of `training.machine`, imported only now: help must not wait for torch."""
-    return getattr(import_module("diptych.training.machine"), name)(*arguments)
-
-
 for word in ("choose_precision", "is_wandb_offline", "name_wandb_run"):
-    OmegaConf.register_new_resolver(word, partial(call_late, word), replace=True)
+    OmegaConf.register_new_resolver(word, partial(call_late, "diptych.training.machine", word), replace=True)
 
 
 def compose_default() -> Any:
@@ -51,7 +50,7 @@ def main(config: DictConfig) -> None:
         if HydraConfig.get().mode == RunMode.MULTIRUN and config.trainer.get("strategy"):
             raise UserError("-m with trainer=ddp: every process would start the whole sweep again; run the jobs singly")
         recipe, text = OmegaConf.to_container(config, resolve=True), OmegaConf.to_yaml(config)
-        import_module("diptych.training.run").train(recipe, text, hydra.utils.instantiate)
+        call_late("diptych.training.run", "train", recipe, text, hydra.utils.instantiate)
 
 
 if __name__ == "__main__":
