@@ -3,6 +3,7 @@
 import logging
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from diptych.training.machine import choose_layout, require_compiler, start_logg
 from diptych.training.memory import MemoryOptions, explained_exhaustion, list_networks
 from diptych.training.recipe import refuse_foreign_targets
 from diptych.training.resume import choose_checkpoint
+from diptych.training.run_log import keep_log
 
 Make = Callable[..., Any]
 """Builds what a part of the recipe describes, with further arguments by name."""
@@ -50,13 +52,14 @@ def train(recipe: dict[str, Any], text: str, instantiate: Make) -> None:
         crops = data.preparation.crops and not recipe["trainer"].get("deterministic")
         settings = {"max_epochs": method.schedule.total_epochs, "benchmark": crops, "callbacks": callbacks}
         trainer = make("trainer", logger=list(make("logger").values()), **settings)
-        if trainer.is_global_zero:
-            for remark in (*resumption.remarks, *changes):
-                print(remark)
-            write_text(run_dir / "config.yaml", text)
-            trainer.loggers = start_loggers(trainer.loggers, recipe)
-        with explained_exhaustion(method, data.batch_size):
-            trainer.fit(method, data, ckpt_path=resumption.path, weights_only=True)
+        with keep_log(run_dir / "train.log") if trainer.is_global_zero else nullcontext():
+            if trainer.is_global_zero:
+                for remark in (*resumption.remarks, *changes):
+                    print(remark)
+                write_text(run_dir / "config.yaml", text)
+                trainer.loggers = start_loggers(trainer.loggers, recipe)
+            with explained_exhaustion(method, data.batch_size):
+                trainer.fit(method, data, ckpt_path=resumption.path, weights_only=True)
 
 
 def _make(recipe: dict[str, Any], instantiate: Make, part: str, **settings: Any) -> Any:
