@@ -24,7 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 from diptych.errors import UserError
 from diptych.plugins import call_late
 from diptych.training.explain import explained_errors
-from diptych.training.recipe import quote_paths
+from diptych.training.recipe import quote_paths, recall_recipe
 
 CONF = str(Path(__file__).resolve().parent / "conf")
 
@@ -47,6 +47,7 @@ def main(config: DictConfig) -> None:
     """Train what the recipe names; callbacks evaluate and export."""
     with explained():
         config.run_dir = HydraConfig.get().runtime.output_dir
+        config.name = config.name  # it may name what was chosen, which the file in the run folder does not say
         if HydraConfig.get().mode == RunMode.MULTIRUN and config.trainer.get("strategy"):
             raise UserError("-m with trainer=ddp: every process would start the whole sweep again; run the jobs singly")
         recipe, text = OmegaConf.to_container(config, resolve=True), OmegaConf.to_yaml(config)
@@ -55,5 +56,5 @@ def main(config: DictConfig) -> None:
 
 if __name__ == "__main__":
     with explained():
-        sys.argv[1:] = quote_paths(sys.argv[1:])
+        sys.argv[1:] = quote_paths(recall_recipe(sys.argv[1:], Path(CONF), OmegaConf.load))
         main()
