@@ -57,7 +57,7 @@ class Resumption:
         marker = run_dir / FINISHED
         if self.path is None or not marker.is_file():
             return False
-        return marker.read_text().strip() == str(self.content["diptych"]["iteration"])
+        return marker.read_text(errors="replace").strip() == str(self.content["diptych"]["iteration"])
 
 
 def choose_checkpoint(run_dir: Path, resume: str | None) -> Resumption:
