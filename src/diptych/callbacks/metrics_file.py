@@ -10,7 +10,7 @@ from diptych.methods import Method
 
 
 class MetricsFile(Callback):
-    """Writes a row every `log_every_n_steps` batches and after the last, before the checkpoint of that batch is written.
+    """Writes a row every `log_every_n_steps` batches and at the last, before the checkpoint of the batch is written.
 
     A resumed run first drops the rows that it will write again.
     """
