@@ -21,10 +21,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from diptych.errors import UserError
 from diptych.plugins import call_late
 from diptych.training.explain import explained_errors
-from diptych.training.recipe import quote_paths, recall_recipe
+from diptych.training.recall import recall_recipe
+from diptych.training.recipe import quote_paths
 
 CONF = str(Path(__file__).resolve().parent / "conf")
 
@@ -46,12 +46,12 @@ explained = partial(explained_errors, (HydraException, OmegaConfBaseException), 
 def main(config: DictConfig) -> None:
     """Train what the recipe names; callbacks evaluate and export."""
     with explained():
-        config.run_dir = HydraConfig.get().runtime.output_dir
-        config.name = config.name  # it may name what was chosen, which the file in the run folder does not say
-        if HydraConfig.get().mode == RunMode.MULTIRUN and config.trainer.get("strategy"):
-            raise UserError("-m with trainer=ddp: every process would start the whole sweep again; run the jobs singly")
-        recipe, text = OmegaConf.to_container(config, resolve=True), OmegaConf.to_yaml(config)
-        call_late("diptych.training.run", "train", recipe, text, hydra.utils.instantiate)
+        job = call_late("diptych.training.job", "find_job", HydraConfig.get().mode == RunMode.MULTIRUN)
+        with job.joined():
+            config.run_dir = job.share("run_dir", HydraConfig.get().runtime.output_dir)
+            config.name = config.name  # it may name what was chosen, which the file in the run folder does not say
+            recipe, text = OmegaConf.to_container(config, resolve=True), OmegaConf.to_yaml(config)
+            call_late("diptych.training.run", "train", recipe, text, hydra.utils.instantiate, job)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from diptych.cli import main
 from diptych.signals import give_back, stop_at_once, take_signals
-from diptych.training.recipe import recall_recipe
+from diptych.training.recall import recall_recipe
 from diptych.translators.bundle import CHECKPOINT_FORMAT
 
 ROOT = Path(__file__).parent.parent
