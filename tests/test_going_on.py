@@ -1,14 +1,22 @@
 """Going on with a run by its folder alone, wherever that lies now, and by whatever is whole in it."""
 
+import re
 import shutil
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+from conftest import sweep
 from test_resume import WHOLE, assert_same_end, stop_at
 from test_train import load, make_overrides, run
 
 from diptych.callbacks.csv_file import CsvFile
+from diptych.errors import UserError
+from diptych.methods import Method
+from diptych.training.finite import are_finite, find_tensors
+from diptych.training.resume import Resumption
 
 pytestmark = pytest.mark.reliability
 RECIPE = [word for word in WHOLE if not word.startswith(("+method.augmentation", "method.pool_size"))]
@@ -86,3 +94,92 @@ def test_kept_rows_stay_byte_for_byte(ends: bytes, tmp_path: Path, capsys: pytes
     CsvFile(path).trim(2)
     assert path.read_bytes() == content[: content.index(b"3,3")]
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("folder", ["data/monet", "data"])
+def test_only_paths_in_the_run_folder_move_with_it(folder: str, tmp_path: Path) -> None:
+    """Data beside it, whose path begins like the run folder's, do not; where they lie is no difference either way."""
+    recipe = {"run_dir": f"{tmp_path}/run", "log": f"{tmp_path}/run/x.csv", "beside": f"{tmp_path}/run-{folder}"}
+    before = Resumption(tmp_path / "last.ckpt", {"diptych": {"format": 2, "recipe": recipe}})
+    moved = recipe | {"run_dir": "/elsewhere", "log": "/elsewhere/x.csv"}
+    assert before.check_changes(moved, allowed=False) == []
+    with pytest.raises(UserError, match="beside: "):
+        before.check_changes(moved | {"beside": "/elsewhere/x"}, allowed=False)
+
+
+@pytest.mark.parametrize("state", [b"\xff\xfe\0", b"", bytes(64), b"seven"])
+def test_a_damaged_mark_of_the_end_is_none(state: bytes, tmp_path: Path) -> None:
+    (tmp_path / "finished").write_bytes(state)
+    resumption = Resumption(tmp_path / "last.ckpt", {"diptych": {"iteration": 5}})
+    assert not resumption.is_finished(tmp_path)
+    (tmp_path / "finished").write_text("5\n")
+    assert resumption.is_finished(tmp_path)
+
+
+def spoil(content: dict[str, Any], way: str) -> None:
+    weights = content["state_dict"]
+    name = next(iter(weights))
+    match way:
+        case "a weight less":
+            del weights[name]
+        case "another shape":
+            weights[name] = weights[name][:1]
+        case "no tensor":
+            weights[name] = "weight"
+        case "infinite":
+            weights[name].fill_(float("inf"))
+        case "infinite moments":
+            content["optimizer_states"][0]["state"][0]["exp_avg"].fill_(float("nan"))
+        case "no average":
+            del content["callbacks"]["EMA"]["averaged"]["ab"][name.removeprefix("generator_ab.")]
+        case "no callbacks":
+            del content["callbacks"]
+        case "no processes":
+            del content["diptych"]["processes"][0]["extra_state"]
+
+
+WAYS = ["a weight less", "another shape", "no tensor", "infinite", "infinite moments", "no average", "no callbacks"]
+
+
+@pytest.mark.parametrize("way", sweep([*WAYS, "no processes"], {"a weight less", "infinite", "no callbacks"}))
+def test_a_checkpoint_that_does_not_fit_falls_back(
+    way: str,
+    whole_and_stopped: tuple[Path, Path],
+    stopped: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    last = stopped / "checkpoints" / "last.ckpt"
+    assert (last.with_name("previous.ckpt")).exists()
+    content = torch.load(last, weights_only=True)
+    spoil(content, way)
+    torch.save(content, last)
+    capfd.readouterr()
+    run(monkeypatch, f"run_dir={stopped}", "resume=auto")
+    assert_same_end(whole_and_stopped[0], stopped)
+    told = capfd.readouterr().out
+    assert re.search(rf"^skipped {last}: [^\n]+\ngoing on from {last.with_name('previous.ckpt')}$", told, re.MULTILINE)
+
+
+def test_infinite_weights_are_not_saved(
+    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Gradients may be finite and the update overflow all the same: the good checkpoint stays, and is named."""
+    original = Method.training_step
+
+    def step(self: Method, batch: dict[str, torch.Tensor], index: int) -> None:
+        if self.iteration == 3:
+            for optimizer in self.optimizers():
+                optimizer.param_groups[0]["initial_lr"] = 1e39
+        original(self, batch, index)
+
+    with monkeypatch.context() as patched, pytest.raises(SystemExit) as stop:
+        patched.setattr(Method, "training_step", step)
+        run(patched, *make_overrides(tiny_data, tmp_path / "run"), *RECIPE, "callbacks.checkpoint.every=1")
+    last = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    assert stop.value.code == 3
+    assert (
+        f"error: weights are not finite after iteration 4; the last good checkpoint is {last}" in capfd.readouterr().err
+    )
+    assert load(tmp_path / "run")["diptych"]["iteration"] == 3
+    assert are_finite(find_tensors(load(tmp_path / "run")))

@@ -46,6 +46,7 @@ def train(recipe: dict[str, Any], text: str, instantiate: Make, job: Job) -> Non
         resumption = choose_checkpoint(run_dir, recipe["resume"])
         method = _make_method(recipe, data, partial(make, **choose_weights(recipe, resumption.path is not None)))
         changes = resumption.check_changes(recipe, recipe["resume_changes"] == "allow")
+        resumption = resumption.find_fitting(method)
         if resumption.is_finished(run_dir) and not changes:
             print(f"{run_dir}: this run is finished; nothing to do")
             return
