@@ -183,3 +183,52 @@ def test_infinite_weights_are_not_saved(
     )
     assert load(tmp_path / "run")["diptych"]["iteration"] == 3
     assert are_finite(find_tensors(load(tmp_path / "run")))
+
+
+REFUSED = {
+    "no folder": (["run_dir=nowhere", "resume=auto"], 5, r"nowhere/config\.yaml: no such file, .* choose an exp"),
+    "no file": (["run_dir=moved", "resume=auto"], 5, r"moved/config\.yaml: no such file"),
+    "damaged": (["run_dir=moved", "resume=auto"], 5, r"moved/config\.yaml: damaged \(.*name the run's recipe"),
+    "zeros": (["run_dir=moved", "resume=auto"], 5, r"moved/config\.yaml: (damaged|not the recipe)"),
+    "no recipe": (["run_dir=moved", "resume=auto"], 5, r"moved/config\.yaml: not the recipe of a run"),
+    "hydra": (["run_dir=moved", "resume=auto"], 5, r"moved/config\.yaml: hydra has no place in the recipe of a run"),
+    "change": (["run_dir=moved", "resume=auto", "data.batch_size=2"], 2, r"data\.batch_size: 1 → 2"),
+    "typo": (["run_dir=moved", "resume=auto", "generator.widht=2"], 2, r"no key generator\.widht"),
+    "other group": (["run_dir=moved", "resume=auto", "method=cut"], 2, r"set data\.root"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_gone_on_with_is_one_line(
+    case: str, stopped: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    overrides, code, message = REFUSED[case]
+    overrides = [*overrides, *(["experiment=custom"] if case == "other group" else [])]
+    recipe = stopped / "config.yaml"
+    text = recipe.read_text()
+    match case:
+        case "no file":
+            recipe.unlink()
+        case "damaged":
+            recipe.write_text(text[:200] + "\n  }: [")
+        case "zeros":
+            recipe.write_bytes(bytes(200))
+        case "no recipe":
+            recipe.write_text("- 1\n- 2\n")
+        case "hydra":
+            recipe.write_text(f"{text}hydra: {{callbacks: {{x: {{_target_: os.system}}}}}}\n")
+    monkeypatch.chdir(stopped.parent)
+    with pytest.raises(SystemExit) as stop:
+        run(monkeypatch, *overrides)
+    assert stop.value.code == code
+    assert re.search(rf"^error: [^\n]*{message}[^\n]*\n\Z", capfd.readouterr().err, re.MULTILINE)
+    assert not (stopped.parent / "nowhere").exists()
+
+
+def test_more_and_harmless_changes_go_on(
+    whole_and_stopped: tuple[Path, Path], stopped: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was added on the first command line may stand on the second as well."""
+    hue = "+data.augment.hue=0.3"
+    run(monkeypatch, f"run_dir={stopped}", "resume=auto", hue, "data.workers=0", "callbacks.checkpoint.every=1")
+    assert_same_end(whole_and_stopped[0], stopped)

@@ -23,7 +23,7 @@ def recall_recipe(arguments: list[str], groups: Path, load: Callable[[Path], Any
             return arguments  # a run that is started and gone on with by one command
         raise FileError(f"{path}: no such file, so there is no run to go on with; to start one, choose an experiment=")
     _check_recalled(path, load)
-    changes = ["++" + argument.lstrip("+") for argument in arguments]
+    changes = [f"+{argument}" if argument[0] == "+" else argument for argument in arguments]  # added, or there already
     settings = ["hydra.run.dir=${run_dir}", "hydra.output_subdir=null", "hydra/job_logging=stdout"]
     return ["--config-path", str(path.parent), "--config-name", path.stem, *changes, *settings]
 

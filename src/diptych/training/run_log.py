@@ -17,6 +17,7 @@ from diptych.training.explain import describe_mistake, find_mistake
 _STAMP = "%Y-%m-%d %H:%M:%S"
 _STAMPED = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ")
 _COLOUR = re.compile(r"\x1b\[[\d;]*m")
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]+")
 _MOVES = re.compile(r"\r(?!\n)|\x1b\[[\d;?]*[A-LN-Za-ln-z]")
 """What moves the cursor draws over what was there: a display, and no line of a log."""
 
@@ -37,7 +38,7 @@ class RunLog:
     def write(self, text: str) -> None:
         """Add text; a line gets its time when it is whole."""
         *lines, self._begun = (self._begun + _COLOUR.sub("", text)).split("\n")
-        for line in filter(None, map(str.rstrip, lines)):
+        for line in filter(None, (_CONTROL.sub(" ", line).rstrip() for line in lines)):
             time = "" if _STAMPED.match(line) else f"{datetime.now():{_STAMP}} "
             self._file.write(f"{time}{line}\n")
 
