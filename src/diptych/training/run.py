@@ -23,6 +23,7 @@ from diptych.training.machine import choose_layout, require_compiler, start_logg
 from diptych.training.memory import MemoryOptions, explained_exhaustion, list_networks
 from diptych.training.recipe import refuse_foreign_targets
 from diptych.training.resume import choose_checkpoint
+from diptych.training.run_log import keep_log
 
 Make = Callable[..., Any]
 """Builds what a part of the recipe describes, with further arguments by name."""
@@ -45,6 +46,7 @@ def train(recipe: dict[str, Any], text: str, instantiate: Make, job: Job) -> Non
         resumption = choose_checkpoint(run_dir, recipe["resume"])
         method = _make_method(recipe, data, partial(make, **choose_weights(recipe, resumption.path is not None)))
         changes = resumption.check_changes(recipe, recipe["resume_changes"] == "allow")
+        resumption = resumption.find_fitting(method)
         if resumption.is_finished(run_dir) and not changes:
             print(f"{run_dir}: this run is finished; nothing to do")
             return
@@ -53,13 +55,14 @@ def train(recipe: dict[str, Any], text: str, instantiate: Make, job: Job) -> Non
         settings = {"max_epochs": method.schedule.total_epochs, "benchmark": crops, "callbacks": callbacks}
         settings |= job.arrange(recipe["trainer"])
         trainer = make("trainer", logger=list(make("logger").values()), **settings)
-        if trainer.is_global_zero:
-            for remark in (*resumption.remarks, *changes):
-                print(remark)
-            write_text(run_dir / "config.yaml", text)
-            trainer.loggers = start_loggers(trainer.loggers, recipe)
-        with explained_exhaustion(method, data.batch_size):
-            trainer.fit(method, data, ckpt_path=resumption.path, weights_only=True)
+        with keep_log(run_dir / "train.log") if trainer.is_global_zero else nullcontext():
+            if trainer.is_global_zero:
+                for remark in (*resumption.remarks, *changes):
+                    print(remark)
+                write_text(run_dir / "config.yaml", text)
+                trainer.loggers = start_loggers(trainer.loggers, recipe)
+            with explained_exhaustion(method, data.batch_size):
+                trainer.fit(method, data, ckpt_path=resumption.path, weights_only=True)
 
 
 def _make(recipe: dict[str, Any], instantiate: Make, part: str, **settings: Any) -> Any:
