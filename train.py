@@ -47,11 +47,9 @@ def main(config: DictConfig) -> None:
     """Train what the recipe names; callbacks evaluate and export."""
     with explained():
         job = call_late("diptych.training.job", "find_job", HydraConfig.get().mode == RunMode.MULTIRUN)
-        with (
-            job.joined(),
-            call_late("diptych.training.lock", "forgotten_if_unused", HydraConfig.get().runtime.output_dir),
-        ):
-            config.run_dir = job.share("run_dir", HydraConfig.get().runtime.output_dir)
+        folder = HydraConfig.get().runtime.output_dir
+        with job.joined(), call_late("diptych.training.lock", "forgotten_if_unused", folder):
+            config.run_dir = job.share("run_dir", folder)
             config.name = config.name  # it may name what was chosen, which the file in the run folder does not say
             recipe, text = OmegaConf.to_container(config, resolve=True), OmegaConf.to_yaml(config)
             call_late("diptych.training.run", "train", recipe, text, hydra.utils.instantiate, job)
