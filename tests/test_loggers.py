@@ -15,7 +15,7 @@ from test_train import ROOT, make_overrides, read_rows, run, run_apart
 from wandb.proto import wandb_internal_pb2
 
 from diptych.data import UnpairedData
-from diptych.errors import MachineError, UserError
+from diptych.errors import FileError, MachineError, UserError
 from diptych.training.machine import (
     choose_layout,
     choose_precision,
@@ -23,7 +23,7 @@ from diptych.training.machine import (
     require_compiler,
     start_loggers,
 )
-from diptych.training.objective import check_objective
+from diptych.training.objective import check_objective, read_objective
 
 
 class Refusal(http.server.BaseHTTPRequestHandler):
@@ -206,6 +206,9 @@ def test_a_run_returns_its_objective(
     assert returned == [score, None]
     run(monkeypatch, "-m", *overrides, "objective=psnr_ba", "resume=auto")  # nothing to do, and the score is known
     assert returned == [score, None, score]
+    (tmp_path / "0" / "metrics.json").unlink()
+    with pytest.raises(FileError, match="there is no psnr_ba in it"):
+        read_objective("psnr_ba", tmp_path / "0")
 
 
 @pytest.mark.reliability

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Literal, get_args
 
-import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch.optim import Optimizer
 
@@ -12,6 +11,7 @@ from diptych.callbacks.ema import EMA
 from diptych.errors import NumericError, UserError
 from diptych.methods import Method
 from diptych.training.checkpoint_files import verify_checkpoint
+from diptych.training.finite import are_finite
 
 Policy = Literal["raise", "skip", "rollback"]
 
@@ -78,7 +78,5 @@ def _find_checkpoint(trainer: Trainer) -> Path | None:
     return paths[0] if paths and paths[0].exists() else None
 
 
-@torch.no_grad()
 def _is_finite(optimizer: Optimizer) -> bool:
-    gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-    return not gradients or bool(torch.stack(torch._foreach_norm(gradients)).sum().isfinite())
+    return are_finite(p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None)

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from diptych.data import UnpairedData
-from diptych.errors import UserError
+from diptych.errors import FileError, UserError
 from diptych.metrics import list_scores
 
 METRICS_FILE = "metrics.json"
@@ -26,8 +26,12 @@ def check_objective(objective: str | None, data: UnpairedData, directions: Itera
 
 
 def read_objective(objective: str | None, run_dir: Path) -> float | None:
-    """Return the score of a run that has been evaluated; None without a wish."""
+    """Return the score of a run that has been evaluated; None without a wish, `FileError` where there is none."""
     if objective is None:
         return None
     name, direction = objective.rsplit("_", 1)
-    return float(json.loads((run_dir / METRICS_FILE).read_text())[direction]["translator"][name])
+    path = run_dir / METRICS_FILE
+    try:
+        return float(json.loads(path.read_text())[direction]["translator"][name])
+    except (OSError, ValueError, KeyError):
+        raise FileError(f"{path}: there is no {objective} in it; `diptych evaluate` measures a translator") from None
