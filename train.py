@@ -21,15 +21,14 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from diptych.plugins import call_late
 from diptych.training.explain import explained_errors
+from diptych.training.late import call_late
 from diptych.training.recall import recall_recipe
 from diptych.training.recipe import quote_paths
 
 CONF = str(Path(__file__).resolve().parent / "conf")
-
 for word in ("choose_precision", "is_wandb_offline", "name_wandb_run"):
-    OmegaConf.register_new_resolver(word, partial(call_late, "diptych.training.machine", word), replace=True)
+    OmegaConf.register_new_resolver(word, partial(call_late, "machine", word), replace=True)
 
 
 def compose_default() -> Any:
@@ -46,13 +45,13 @@ explained = partial(explained_errors, (HydraException, OmegaConfBaseException), 
 def main(config: DictConfig) -> float | None:
     """Train what the recipe names; callbacks evaluate and export. Return the score that is the recipe's objective."""
     with explained():
-        job = call_late("diptych.training.job", "find_job", HydraConfig.get().mode == RunMode.MULTIRUN)
-        folder = HydraConfig.get().runtime.output_dir
-        with job.joined(), call_late("diptych.training.lock", "forgotten_if_unused", folder):
+        folder, mode = HydraConfig.get().runtime.output_dir, HydraConfig.get().mode
+        job = call_late("job", "find_job", mode == RunMode.MULTIRUN)
+        with job.joined(), call_late("lock", "forgotten_if_unused", folder):
             config.run_dir = job.share("run_dir", folder)
             config.name = config.name  # it may name what was chosen, which the file in the run folder does not say
             recipe, text = OmegaConf.to_container(config, resolve=True), OmegaConf.to_yaml(config)
-            return call_late("diptych.training.run", "train", recipe, text, hydra.utils.instantiate, job)
+            return call_late("run", "train", recipe, text, hydra.utils.instantiate, job)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,7 @@
-"""Modules imported late: heavy ones, and somebody else's, whose entry points say where networks and terms are."""
+"""Somebody else's installed packages, which say by entry points where their networks, methods and terms are."""
 
 import sys
-from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Any
 
 from diptych.errors import name_reason
 
@@ -31,8 +29,3 @@ def list_packages() -> list[str]:
     points = (point for group in GROUPS for point in entry_points(group=group))
     modules = (point.value.partition(":")[0].strip() for point in points)
     return sorted({module.partition(".")[0] for module in modules if module})
-
-
-def call_late(module: str, name: str, *arguments: Any) -> Any:
-    """Call a function of a module that is imported only now: help must not wait for torch."""
-    return getattr(import_module(module), name)(*arguments)

@@ -24,7 +24,7 @@ def take_signals(handler: Handler) -> dict[int, Any]:
     """Let `handler` have every such signal; return who had them. HUP stays ignored where nohup wants it so."""
     global _leaving
     _leaving = False
-    before = {number: signal.getsignal(number) for number in CODES}
+    before: dict[int, Any] = {number: signal.getsignal(number) for number in CODES}
     for number in CODES:
         if number != getattr(signal, "SIGHUP", None) or before[number] != signal.SIG_IGN:
             signal.signal(number, handler)

@@ -9,7 +9,7 @@ from pytorch_lightning.callbacks import Checkpoint
 from diptych.errors import NumericError
 from diptych.methods import Method
 from diptych.training.checkpoint_files import LAST
-from diptych.training.finite import are_finite, find_tensors
+from diptych.training.finite import is_sound
 
 
 class LastCheckpoint(Checkpoint):
@@ -37,7 +37,7 @@ class LastCheckpoint(Checkpoint):
         The checkpoint before stays what it is; `NumericError` names it.
         """
         assert isinstance(pl_module, Method)
-        if not are_finite(find_tensors(checkpoint)):
+        if not is_sound(checkpoint):
             good = f"the last good checkpoint is {self.path}" if self.path.exists() else "there is no checkpoint yet"
             raise NumericError(f"weights are not finite after iteration {pl_module.iteration}; {good}")
 

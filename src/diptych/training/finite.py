@@ -1,6 +1,6 @@
 """Whether numbers are numbers, by one fused reduction a device."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -19,6 +19,11 @@ def are_finite(tensors: Iterable[Tensor]) -> bool:
         bool(torch.stack([norm.double() for norm in torch._foreach_norm(group, torch.inf)]).isfinite().all())
         for group in groups.values()
     )
+
+
+def is_sound(checkpoint: Mapping[str, Any]) -> bool:
+    """Whether the weights, averages and optimizers' states of a checkpoint are numbers."""
+    return are_finite(find_tensors([checkpoint.get(key) for key in ("state_dict", "callbacks", "optimizer_states")]))
 
 
 def find_tensors(value: Any) -> Iterator[Tensor]:

@@ -10,7 +10,7 @@ from typing import Any
 from diptych.errors import FileError, UserError, name_reason
 from diptych.methods import Method
 from diptych.training.checkpoint_files import LAST, PREVIOUS, find_newest, verify_checkpoint
-from diptych.training.finite import are_finite, find_tensors
+from diptych.training.finite import is_sound
 from diptych.translators.bundle import CHECKPOINT_FORMAT
 
 FINISHED = "finished"
@@ -108,8 +108,7 @@ def find_misfit(content: Mapping[str, Any], method: Method) -> str | None:
         for process in content["diptych"]["processes"]:
             if missing := method.extra_state().keys() - process["extra_state"].keys():
                 return f"it lacks the state of {', '.join(sorted(missing))}"
-        states = [content["state_dict"], content["callbacks"], content["optimizer_states"]]
-        return None if are_finite(find_tensors(states)) else "its weights are not finite"
+        return None if is_sound(content) else "its weights are not finite"
     except (AttributeError, KeyError, TypeError) as error:
         return f"it lacks what belongs there ({name_reason(error)})"
 
