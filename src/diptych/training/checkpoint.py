@@ -8,7 +8,8 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from diptych.methods import Method
 from diptych.randomness import capture_random_state, restore_random_state
-from diptych.translators.bundle import CHECKPOINT_FORMAT, rename_tensors
+from diptych.translators.bundle import rename_tensors
+from diptych.translators.header import FORMAT
 
 _RENAMED = {"scheme": "init", "gain": "init_gain", "smoothness": "total_variation"}  # settings of methods in format 1
 
@@ -30,7 +31,7 @@ class RunState(Callback):
         parts = {name: part.state_dict() for name, part in pl_module.extra_state().items()}
         checkpoint.setdefault("diptych", {})
         checkpoint["diptych"] |= {
-            "format": CHECKPOINT_FORMAT,
+            "format": FORMAT,
             "iteration": pl_module.iteration,
             "images_seen": pl_module.images_seen,
             "recipe": self.recipe,

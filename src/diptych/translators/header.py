@@ -60,6 +60,10 @@ class Described(_Part):
     network: str
     arguments: dict[str, JsonValue]
 
+    def say(self) -> str:
+        """Return the words in one line: `UnetGenerator (width = 64, depth = 8)`."""
+        return f"{self.network} ({', '.join(f'{name} = {value}' for name, value in self.arguments.items())})"
+
 
 class Bundle(Described):
     """The header of a bundle."""
