@@ -12,10 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import safe_open, save_file
+from safetensors.torch import load_file, safe_open, save_file
 
-STORAGE = b"((X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpu"
-LAUGHS = b"(" + b"]q\x00" + b"".join(b"](" + b"h" + bytes([i]) + (b"h" + bytes([i])) * 9 + b"eq" + bytes([i + 1]) for i in range(60))  # fmt: skip
+
+def make_laughs() -> bytes:
+    """Return the pickle of a list of ten lists, each ten times the next, sixty deep."""
+    program = b"\x80\x02(]q\x00"
+    for number in range(60):
+        program += b"](" + (b"h" + bytes([number])) * 10 + b"eq" + bytes([number + 1])
+    return program + b"t."
 
 
 def zip_pickle(path: Path, program: bytes, **members: bytes) -> None:
@@ -34,7 +39,9 @@ def write_integer(value: int) -> bytes:
 def write_tensor(count: int, size: tuple[int, ...], stride: tuple[int, ...]) -> bytes:
     """Return the pickle of `{"x": tensor}` whose storage, size and strides are claimed."""
     words = [b"(" + b"".join(map(write_integer, numbers)) + b"t" for numbers in (size, stride)]
-    storage = b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpu" + write_integer(count)
+    storage = b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpu" + write_integer(
+        count
+    )
     tensor = b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage + b"tQ" + write_integer(0) + b"".join(words)
     return b"\x80\x02}X\x01\x00\x00\x00x" + tensor + b"\x89ccollections\nOrderedDict\n)RtRs."
 
@@ -95,7 +102,9 @@ HOSTILE: dict[str, Callable[[Path], Any]] = {
     "wide.safetensors": lambda p: write_header(p, describe("ResnetGenerator", width=1024, blocks=64)),
     "vgg.safetensors": lambda p: write_header(p, describe("WCTGenerator", deepest=5, levels=5)),
     "layers.safetensors": lambda p: write_header(p, describe("ResnetGenerator", blocks=10**6)),
-    "number.safetensors": lambda p: write_header(p, None, '{"format":2,"network":"UnetGenerator","notes":{},"arguments":{"depth":1e999}}'),  # fmt: skip
+    "number.safetensors": lambda p: write_header(
+        p, None, '{"format":2,"network":"UnetGenerator","notes":{},"arguments":{"depth":1e999}}'
+    ),
     "network.safetensors": lambda p: write_header(p, describe("UnetGenerator") | {"arguments": {"network": "x"}}),
     "deep.safetensors": lambda p: write_header(p, None, '{"format":2,"network":"x","notes":' + "[" * 10**5),
     "deeper.safetensors": lambda p: write_header(p, None, '{"format":2,"notes":' + "[" * 500 + "]" * 500 + "}"),
@@ -119,23 +128,32 @@ HOSTILE: dict[str, Callable[[Path], Any]] = {
     "bytes.pth": lambda p: zip_pickle(p, call("builtins bytearray", write_integer(10**11))),
     "tensor.pth": lambda p: zip_pickle(p, call("torch FloatTensor", write_integer(10**11))),
     "untyped.pth": lambda p: zip_pickle(p, call("torch.storage UntypedStorage", write_integer(10**11))),
-    "laughs.pth": lambda p: zip_pickle(p, b"\x80\x02" + LAUGHS + b"t."),
+    "laughs.pth": lambda p: zip_pickle(p, make_laughs()),
     "nesting.pth": lambda p: zip_pickle(p, b"\x80\x02" + b"]" * 10**5 + b"a" * (10**5 - 1) + b"."),
     "objects.pth": lambda p: zip_pickle(p, b"\x80\x02(" + b"}" * 3 * 10**6 + b"t."),
     "itself.pth": lambda p: zip_pickle(p, b"\x80\x02}q\x00X\x01\x00\x00\x00xh\x00s."),
     "memo.pth": lambda p: zip_pickle(p, b"\x80\x02}r\xff\xff\xff\xff."),
     "text.pth": lambda p: zip_pickle(p, b"\x80\x02X\xff\xff\xff\xffabc."),
-    "legacy.pth": lambda p: p.write_bytes(pickle.dumps(0x1950A86A20F9469CFC6C, 2) + pickle.dumps(1001, 2) + pickle.dumps({"little_endian": True}, 2) + write_tensor(10**12, (10**12,), (1,))),  # fmt: skip
+    "legacy.pth": lambda p: p.write_bytes(
+        pickle.dumps(0x1950A86A20F9469CFC6C, 2)
+        + pickle.dumps(1001, 2)
+        + pickle.dumps({"little_endian": True}, 2)
+        + write_tensor(10**12, (10**12,), (1,))
+    ),
     "wide.ckpt": write_wide_checkpoint,
     "original.pth": lambda p: torch.save({name: torch.zeros(1).expand(shape) for name, shape in WIDE_STATE.items()}, p),
     "renamed.pth": lambda p: torch.save({"model.model.0.weight": torch.zeros(4, 3, 4, 4)}, p),
-    "third.pth": lambda p: torch.save({f"model.{10**50}.weight": torch.zeros(4, 3, 4, 4), "model.0.weight": torch.zeros(4, 3, 4, 4)}, p),  # fmt: skip
+    "third.pth": lambda p: torch.save(
+        {f"model.{10**50}.weight": torch.zeros(4, 3, 4, 4), "model.0.weight": torch.zeros(4, 3, 4, 4)}, p
+    ),
 }
 
 _NONSENSE: list[Any] = [
-    None, True, -1, 0, 3, 10**30, -(10**12), 2.5, float("nan"), float("inf"), "", "x", "ab", "\ud800", "é\x1b[31m\n日本",
-    "a" * 5000, [], {}, [[[[]]]], [1, "x"], {"a": {"b": {}}}, {"network": "x"}, torch.zeros(2), torch.zeros(3).int(), (1, 2),
-]  # fmt: skip
+    *(None, True, -1, 0, 3, 10**30, -(10**12), 2.5, float("nan"), float("inf")),
+    *("", "x", "ab", "\ud800", "é\x1b[31m\n日本", "a" * 5000),
+    *([], {}, [[[[]]]], [1, "x"], {"a": {"b": {}}}, {"network": "x"}, (1, 2)),
+    *(torch.zeros(2), torch.zeros(3).int()),
+]
 
 
 def mutate(words: Any, dice: random.Random) -> Any:
@@ -177,8 +195,9 @@ def spoil_bytes(content: bytes, dice: random.Random) -> bytes:
     """Return the content with bits flipped, cut short, or with bytes inserted, removed or repeated."""
     data = bytearray(content)
     for _ in range(dice.choice([1, 1, 1, 5, 50])):
-        # half of them near the beginning or the end, where headers and directories are
-        place = dice.choice([dice.randrange(len(data)), min(len(data) - 1, dice.randrange(400)), -dice.randint(1, min(len(data), 400))])  # fmt: skip
+        # most of them near the beginning or the end, where headers and directories are
+        edge = min(len(data), 400)
+        place = dice.choice([dice.randrange(len(data)), dice.randrange(edge), -dice.randint(1, edge)])
         data[place] ^= 1 << dice.randrange(8)
     match dice.randrange(6):
         case 0:
@@ -200,7 +219,8 @@ def write_mutant(source: Path, target: Path, seed: int) -> None:
         target.write_bytes(spoil_bytes(content, dice))
     elif source.suffix == ".safetensors":
         with safe_open(source, framework="pt") as file:
-            header, tensors = json.loads(file.metadata()["diptych"]), {key: file.get_tensor(key) for key in file.keys()}
+            header = json.loads(file.metadata()["diptych"])
+        tensors = load_file(source)
         text = json.dumps(mutate(header, dice), default=str)
         save_file(tensors, target, metadata={"diptych": text.encode("utf-8", "replace").decode()})
     else:

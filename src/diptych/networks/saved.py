@@ -6,7 +6,6 @@ tensor is made only of numbers that are in the file.
 """
 
 import pickletools
-import struct
 import sys
 import zipfile
 from abc import ABC, abstractmethod
@@ -32,7 +31,7 @@ _MADE = (
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
 _PLAIN = ("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE", "SHORT_BINSTRING")
 _MAGIC, _PROTOCOL = 0x1950A86A20F9469CFC6C, 1001  # which files begin with that were written before torch 1.6
-_MOST = 2_000_000  # instructions, and things that they make; the checkpoint of a large run has a hundred thousand
+_MOST = 1_000_000  # instructions, and things that they make; the checkpoint of a large run has a hundred thousand
 _DEEPEST = 64  # things in things
 _SHARED = 4  # times that tensors may be as large as the file, by looking at the same numbers
 
@@ -195,7 +194,9 @@ class _Interpreter:
                 stack.append(self.memo[argument])
             case "GLOBAL":
                 if argument not in _MADE and argument not in _DTYPES:
-                    raise ValueError(f"it holds a {argument.replace(' ', '.')}; dense tensors, numbers and text are read")
+                    raise ValueError(
+                        f"it holds a {argument.replace(' ', '.')}; dense tensors, numbers and text are read"
+                    )
                 stack.append(_Global(argument))
             case "BINPERSID":
                 stack.append(self.storages.find(*stack.pop()))

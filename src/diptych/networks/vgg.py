@@ -134,8 +134,8 @@ class Vgg(Encoder):
         return [layer for layer in self.layers if isinstance(layer, Conv3x3)]
 
     def _draw(self, seed: int) -> None:
-        """He et al. 2015, equation 10; on the meta device, where a network is but outlined, there is nothing to draw."""
-        if self.layers[0].weight.is_meta:
+        """He et al. 2015, equation 10."""
+        if self.layers[0].weight.is_meta:  # an outline, which has no numbers
             return
         random = torch.Generator().manual_seed(seed)
         for layer in self._convolutions():

@@ -62,7 +62,8 @@ class Described(_Part):
 
     def say(self) -> str:
         """Return the words in one line: `UnetGenerator (width = 64, depth = 8)`."""
-        return f"{self.network} ({', '.join(f'{name} = {value}' for name, value in self.arguments.items())})"
+        arguments = (f"{name} = {reprlib.repr(value)}" for name, value in self.arguments.items())
+        return f"{self.network} ({', '.join(arguments)})"
 
 
 class Bundle(Described):
