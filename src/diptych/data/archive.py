@@ -109,8 +109,10 @@ class _Bounded:
 class _BoundedTar(tarfile.TarFile):
     """A tar archive that is read from decompressed bytes in small pieces."""
 
+    members: list[tarfile.TarInfo]
+
     def __init__(self, name: Any, mode: Any, fileobj: Any, **settings: Any) -> None:
-        super().__init__(name, mode, _Bounded(fileobj), **settings)  # type: ignore[arg-type]
+        super().__init__(name, mode, _Bounded(fileobj), **settings)
 
 
 def _list_tar(archive: Path) -> Iterator[Member]:

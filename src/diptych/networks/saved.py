@@ -140,7 +140,7 @@ class _LegacyStorages(_Storages):
 
 def _read_bytes(source: IO[bytes], size: int) -> Tensor:
     data = torch.empty(size, dtype=torch.uint8)
-    if source.readinto(memoryview(data.numpy())) != size:  # type: ignore[attr-defined]
+    if source.readinto(data.numpy()) != size:  # type: ignore[attr-defined]
         raise ValueError("it is cut short")
     return data
 

@@ -40,7 +40,7 @@ class Notes(_Part, extra="allow"):
 
     __pydantic_extra__: dict[str, JsonValue]
     direction: Literal["ab", "ba"] = "ab"
-    from_: str = Field("", alias="from")
+    from_: str = Field(default="", alias="from")
     to: str = ""
     size: Side = 1
     load_size: Side = 1
@@ -101,8 +101,8 @@ class Alarms(_Part):
 class Callbacks(_Part):
     """The states of callbacks."""
 
-    ema: Averages = Field(Averages(), alias="EMA")
-    alarms: Alarms | None = Field(None, alias="Alarms")
+    ema: Averages = Field(default=Averages(), alias="EMA")
+    alarms: Alarms | None = Field(default=None, alias="Alarms")
 
 
 class Checkpoint(_Part):
@@ -172,7 +172,7 @@ class TrainingAverages(Averages):
 class TrainingCallbacks(Callbacks):
     """The states of callbacks, to go on from."""
 
-    ema: TrainingAverages | None = Field(None, alias="EMA")  # type: ignore[assignment]
+    ema: TrainingAverages | None = Field(default=None, alias="EMA")  # type: ignore[assignment]
 
 
 class Optimizer(_Part):
