@@ -167,11 +167,11 @@ def mutate(words: Any, dice: random.Random) -> Any:
             case 0:
                 del holder[key]
             case 1 if isinstance(holder, dict):
-                holder[dice.choice(["extra", "network", 5, "", "é"])] = dice.choice(_NONSENSE)
+                holder[dice.choice(["extra", "network", 5, "", "é"])] = copy.deepcopy(dice.choice(_NONSENSE))
             case 2:
                 holder[key] = dice.choice([lambda v: [v], lambda v: {"x": v}, str, lambda v: {5: v}])(holder[key])
             case _:
-                holder[key] = dice.choice(_NONSENSE)
+                holder[key] = copy.deepcopy(dice.choice(_NONSENSE))
         if not words:
             break
     return words
