@@ -13,6 +13,8 @@ from diptych.errors import FileError
 FORMAT = 2
 """Of bundles and of checkpoints that this version writes."""
 READABLE = (1, 2)
+EXTRA_STATE_1 = "remembered"
+"""What the states of a method's parts were called in format 1."""
 _LONGEST = 2**20  # characters of a bundle's header; real ones have a thousand
 _DEEPEST = 8  # parts of a place that are said
 
@@ -141,10 +143,10 @@ class RandomState(_Part):
 
 
 class Process(_Part):
-    """What a process draws from, and the states of its method's parts, which format 1 called `remembered`."""
+    """What a process draws from, and the states of its method's parts, which had another name in format 1."""
 
     random: RandomState
-    extra_state: dict[str, dict[str, Any]] = Field(validation_alias=AliasChoices("extra_state", "remembered"))
+    extra_state: dict[str, dict[str, Any]] = Field(validation_alias=AliasChoices("extra_state", EXTRA_STATE_1))
 
 
 class Recipe(_Part, extra="allow"):
