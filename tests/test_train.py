@@ -16,7 +16,7 @@ from torch import Tensor
 from diptych.cli import main
 from diptych.signals import give_back, stop_at_once, take_signals
 from diptych.training.recall import recall_recipe
-from diptych.translators.bundle import CHECKPOINT_FORMAT
+from diptych.translators.header import FORMAT
 
 ROOT = Path(__file__).parent.parent
 CONF = ROOT / "conf"
@@ -193,7 +193,7 @@ def test_a_resumed_run_goes_on_where_it_stopped(
     run(monkeypatch, "experiment=custom", *make_overrides(tiny_data, halved, *longer[:1], *stop))
     first = load(halved)
     assert first["diptych"]["iteration"] == 5
-    assert first["diptych"]["format"] == CHECKPOINT_FORMAT
+    assert first["diptych"]["format"] == FORMAT
     assert len(first["diptych"]["processes"][0]["extra_state"]["pool_a"]["images"]) == 2
     assert first["callbacks"]["EMA"]["updates"] == 5
     resumed = make_overrides(tiny_data, halved, *longer, "resume=auto", "resume_changes=allow", "method.pool_size=2")

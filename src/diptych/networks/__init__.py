@@ -11,7 +11,7 @@ from diptych.networks.iterative_network import IterativeNetwork
 from diptych.networks.patch_discriminator import PatchDiscriminator
 from diptych.networks.patch_projector import PatchProjector
 from diptych.networks.pixel_discriminator import PixelDiscriminator
-from diptych.networks.registry import Network, build, build_for, names
+from diptych.networks.registry import Network, build, build_for, make_network, names
 from diptych.networks.resnet_generator import ResnetGenerator
 from diptych.networks.several_discriminators import MixedDiscriminator, MultiscaleDiscriminator
 from diptych.networks.similarity_head import SimilarityHead
@@ -47,6 +47,7 @@ __all__ = [
     "extract_features",
     "find_default_layers",
     "initialise",
+    "make_network",
     "names",
     "sees_images_alone",
 ]

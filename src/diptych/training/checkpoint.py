@@ -8,7 +8,8 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from diptych.methods import Method
 from diptych.randomness import capture_random_state, restore_random_state
-from diptych.translators.bundle import CHECKPOINT_FORMAT, rename_tensors
+from diptych.translators.bundle import rename_tensors
+from diptych.translators.header import EXTRA_STATE_1, FORMAT
 
 _RENAMED = {"scheme": "init", "gain": "init_gain", "smoothness": "total_variation"}  # settings of methods in format 1
 
@@ -30,7 +31,7 @@ class RunState(Callback):
         parts = {name: part.state_dict() for name, part in pl_module.extra_state().items()}
         checkpoint.setdefault("diptych", {})
         checkpoint["diptych"] |= {
-            "format": CHECKPOINT_FORMAT,
+            "format": FORMAT,
             "iteration": pl_module.iteration,
             "images_seen": pl_module.images_seen,
             "recipe": self.recipe,
@@ -70,13 +71,14 @@ def _gather(own: dict[str, Any]) -> list[dict[str, Any]]:
 def upgrade(content: dict[str, Any]) -> dict[str, Any]:
     """Return a checkpoint of format 1 as one of today's: tensors, states and recipe under their new names."""
     header = content["diptych"]
+    for process in header["processes"]:
+        if EXTRA_STATE_1 in process:
+            process["extra_state"] = process.pop(EXTRA_STATE_1)
     if header["format"] != 1:
         return content
     content["state_dict"] = rename_tensors(content["state_dict"])
     averaged = content.get("callbacks", {}).get("EMA", {}).get("averaged", {})
     averaged |= {direction: rename_tensors(tensors) for direction, tensors in averaged.items()}
-    for process in header["processes"]:
-        process["extra_state"] = process.pop("remembered")
     method = header["recipe"].get("method", {})
     method |= {new: method.pop(old) for old, new in _RENAMED.items() if old in method}
     return content
