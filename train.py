@@ -42,8 +42,8 @@ explained = partial(explained_errors, (HydraException, OmegaConfBaseException), 
 
 
 @hydra.main(version_base="1.3", config_path=CONF, config_name="train")
-def main(config: DictConfig) -> None:
-    """Train what the recipe names; callbacks evaluate and export."""
+def main(config: DictConfig) -> float | None:
+    """Train what the recipe names; callbacks evaluate and export. Return the score that is the recipe's objective."""
     with explained():
         folder, mode = HydraConfig.get().runtime.output_dir, HydraConfig.get().mode
         job = call_late("job", "find_job", mode == RunMode.MULTIRUN)
@@ -51,7 +51,7 @@ def main(config: DictConfig) -> None:
             config.run_dir = job.share("run_dir", folder)
             config.name = config.name  # it may name what was chosen, which the file in the run folder does not say
             recipe, text = OmegaConf.to_container(config, resolve=True), OmegaConf.to_yaml(config)
-            call_late("run", "train", recipe, text, hydra.utils.instantiate, job)
+            return call_late("run", "train", recipe, text, hydra.utils.instantiate, job)
 
 
 if __name__ == "__main__":

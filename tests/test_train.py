@@ -156,6 +156,8 @@ def test_a_run_is_evaluated_and_named(
     run(monkeypatch, "experiment=custom", *make_overrides(tiny_data, tmp_path / "run", *more))
     told = capfd.readouterr().out
     assert "day → night" in told
+    assert told.count("classified as night") == told.count("classified as day") == 1
+    assert "as B" not in told
     assert f"diptych translate YOUR_IMAGES --translator {tmp_path}/run/translators/ab.safetensors" in told
     scores = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert set(scores) == {"ab", "ba"}

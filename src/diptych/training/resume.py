@@ -17,7 +17,7 @@ FINISHED = "finished"
 """The file that a run folder has when everything is done, evaluation and export included."""
 _NOTHING: tuple[Any, ...] = (None, 0, {}, [])  # what a part that is not configured may be written as
 _HARMLESS = (
-    "run_dir", "resume", "resume_changes", "logger.*", "callbacks.progress*", "callbacks.samples*",
+    "run_dir", "resume", "resume_changes", "objective", "logger.*", "callbacks.progress*", "callbacks.samples*",
     "callbacks.checkpoint*", "callbacks.finish*", "callbacks.wandb_run*", "callbacks.data_report*", "data.on_error",
     "data.workers", "data.cache*", "data.download",
     "data.root", "data.path_*", "data.test_path_*",  # the fingerprint tells whether the images are the same
