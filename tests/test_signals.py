@@ -1,6 +1,7 @@
 """Signals as terminals, `timeout`, systemd and SLURM send them: to every process of a run, workers included."""
 
 import fcntl
+import multiprocessing
 import os
 import pty
 import signal
@@ -17,6 +18,10 @@ from conftest import sweep
 from test_processes import list_session
 from test_resume import WHOLE, assert_same_end
 from test_train import ROOT, load, make_overrides, run
+from torch.utils.data import Dataset
+
+from diptych.data.loader import ShieldedLoader
+from diptych.signals import CODES, give_back, stop_at_once, take_signals
 
 pytestmark = [pytest.mark.reliability, pytest.mark.slow]
 PATIENCE = 120
@@ -142,7 +147,7 @@ SETUP = {
 EARLY = [f"{moment} {way} {workers}" for moment in SETUP for way in ("SIGTERM", "Ctrl-C") for workers in (0, 4)]
 
 
-@pytest.mark.parametrize("case", sweep(EARLY, {"imports SIGTERM 0", "lock Ctrl-C 4", "fit SIGTERM 4"}))
+@pytest.mark.parametrize("case", sweep(EARLY, {"imports SIGTERM 0", "fit SIGTERM 4"}))
 def test_before_the_first_batch(case: str, tiny_data: Path, tmp_path: Path) -> None:
     moment, way, workers = case.split()
     signal_now, code = WAYS[way]
@@ -172,3 +177,38 @@ def test_no_worker_outlives_a_killed_parent(tiny_data: Path, tmp_path: Path) -> 
     assert len(list_session(killed.process.pid)) >= 5
     killed.process.kill()
     assert killed.end()[0] == -signal.SIGKILL
+
+
+class Slow(Dataset[int]):
+    """Items that take longer than anybody waits."""
+
+    def __len__(self) -> int:
+        return 9
+
+    def __getitem__(self, index: int) -> int:
+        time.sleep(0 if index == 0 else 3 * PATIENCE)
+        return index
+
+
+def test_a_busy_worker_obeys_its_parent_and_nobody_else() -> None:
+    iterator = iter(ShieldedLoader(Slow(), num_workers=1, batch_size=1))
+    assert int(next(iterator)) == 0
+    (worker,) = multiprocessing.active_children()
+    for number in CODES:
+        subprocess.run(["kill", f"-{int(number)}", str(worker.pid)], check=True)
+    worker.join(1)
+    assert worker.is_alive()
+    worker.terminate()
+    worker.join(10)
+    assert worker.exitcode == 0
+
+
+def test_hang_ups_stay_ignored_under_nohup() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        taken = take_signals(stop_at_once)
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        assert signal.getsignal(signal.SIGTERM) is stop_at_once
+        give_back(taken)
+    finally:
+        signal.signal(signal.SIGHUP, before)
