@@ -55,7 +55,7 @@ class FiniteGuard(Callback):
 
     def _describe(self, trainer: Trainer, method: Method) -> str:
         data = trainer.datamodule  # type: ignore[attr-defined]
-        names = ", ".join(map(str, data.find_batch(method.iteration))) if hasattr(data, "find_batch") else "unknown"
+        names = ", ".join(map(str, data.find_batch())) if hasattr(data, "find_batch") else "unknown"
         path = _find_checkpoint(trainer)
         last = f"the last checkpoint is {path}" if path else "there is no checkpoint yet"
         return f"gradients are not finite in iteration {method.iteration + 1} (images: {names}); {last}"

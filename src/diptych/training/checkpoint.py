@@ -6,8 +6,10 @@ from typing import Any
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from diptych.data import UnpairedData
 from diptych.methods import Method
 from diptych.randomness import capture_random_state, restore_random_state
+from diptych.training.epochs import align_loops
 from diptych.translators.bundle import CHECKPOINT_FORMAT, rename_tensors
 
 _RENAMED = {"scheme": "init", "gain": "init_gain", "smoothness": "total_variation"}  # settings of methods in format 1
@@ -50,6 +52,9 @@ class RunState(Callback):
         for name, part in pl_module.extra_state().items():
             part.load_state_dict(own["extra_state"][name])
         self._random_state = own["random"]
+        data, limit = trainer.datamodule, trainer.limit_train_batches  # type: ignore[attr-defined]
+        if isinstance(data, UnpairedData) and isinstance(limit, float) and limit == 1.0:  # 1 would be a single batch
+            align_loops(checkpoint["loops"]["fit_loop"], data.make_batches())
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """Take up the checkpoint's random state, now that nothing else will draw before the first step."""
