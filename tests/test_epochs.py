@@ -18,7 +18,7 @@ pytestmark = pytest.mark.reliability
 EPOCHS, ITEMS = 4, 5
 
 
-class Stop(Exception):
+class StopError(Exception):
     """A run is over before its end."""
 
 
@@ -48,7 +48,7 @@ def train(root: Path, checkpoints: Path, stop: int | None = None, **settings: An
 
     def leave(*_: Any) -> None:
         if method.iteration == stop:
-            raise Stop
+            raise StopError
 
     callbacks = [RunState({}), last]
     own = {"callbacks": callbacks, "plugins": [CheckpointFiles()], "enable_checkpointing": True}
@@ -66,7 +66,7 @@ def train(root: Path, checkpoints: Path, stop: int | None = None, **settings: An
 def test_another_batch_size_shows_every_image_once_an_epoch(
     before: int, stop: int, after: int, batches: list[tuple[int, list[Draw]]], tiny_data: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(Stop):
+    with pytest.raises(StopError):
         train(tiny_data, tmp_path, stop, batch_size=before)
     method = train(tiny_data, tmp_path, batch_size=after)
     shown = [draw for _, draws in batches for draw in draws]
@@ -81,7 +81,7 @@ def test_another_batch_size_shows_every_image_once_an_epoch(
 def test_whole_batches_alone_keep_to_the_schedules_epochs(
     before: int, stop: int, after: int, batches: list[tuple[int, list[Draw]]], tiny_data: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(Stop):
+    with pytest.raises(StopError):
         train(tiny_data, tmp_path, stop, batch_size=before, drop_last=True)
     train(tiny_data, tmp_path, batch_size=after, drop_last=True)
     assert all(draw[0] == epoch for epoch, draws in batches for draw in draws)

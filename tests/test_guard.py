@@ -24,7 +24,7 @@ BAD, SAVED, BATCHES = 4, 2, 5
 
 
 class Checked(R1):
-    """A penalty that is no number at one call: what the generator does is finite, what its discriminator does is not."""
+    """A penalty that is no number at one call: what the generator does is finite, what a discriminator does is not."""
 
     def __init__(self) -> None:
         self.calls = 0

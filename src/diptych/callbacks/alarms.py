@@ -12,6 +12,7 @@ from diptych.callbacks.ema import find_translators
 from diptych.data import UnpairedData
 from diptych.methods import Method
 from diptych.metrics import symptoms
+from diptych.training.looking import looking
 from diptych.translators import NetworkTranslator
 from diptych.translators.variants import translate_like
 
@@ -37,7 +38,8 @@ class Alarms(Callback):
         if not self.every or pl_module.iteration % self.every or not trainer.is_global_zero:
             return
         data = trainer.datamodule  # type: ignore[attr-defined]
-        values = self.measure(find_translators(trainer, pl_module), pl_module, data)
+        with looking(pl_module):
+            values = self.measure(find_translators(trainer, pl_module), pl_module, data)
         counts = {"iteration": str(pl_module.iteration), "images_seen": str(pl_module.images_seen)}
         self.file.append(counts | {name: f"{value:.6g}" for name, value in values.items()})
         for logger in trainer.loggers:

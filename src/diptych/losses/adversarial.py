@@ -40,8 +40,8 @@ class Smoothed(Adversarial):
     """A game of labels, whose discriminator's loss is halved wherever it is published for translation.
 
     Least squares have the halves in LSGAN's equation 9, and CycleGAN (Zhu et al. 2017, section 7.1) keeps them for the
-    discriminator alone; cross entropy has them in pix2pix (Isola et al. 2017, section 3.3) and in CUT's code. `smoothing`
-    lowers the discriminator's label of real images (Salimans et al. 2016, section 3.4).
+    discriminator alone; cross entropy has them in pix2pix (Isola et al. 2017, section 3.3) and in CUT's code.
+    `smoothing` lowers the discriminator's label of real images (Salimans et al. 2016, section 3.4).
     """
 
     def __init__(self, smoothing: float = 0.0) -> None:

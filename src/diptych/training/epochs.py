@@ -6,7 +6,7 @@ from diptych.data import EpochBatches
 
 
 def align_loops(fit_loop: dict[str, Any], batches: EpochBatches) -> None:
-    """Let a checkpoint's `fit_loop` count as many epochs, and batches of this one, as `batches` make of the images seen.
+    """Let a checkpoint's `fit_loop` count as many epochs and batches of this one as `batches` make of the images seen.
 
     Where nothing has changed since it was written that is what it says already, and it stays as it is. Otherwise
     Lightning would take the batches of the old size that it counted for ones of the new.
