@@ -17,20 +17,19 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from diptych.errors import UserError
 from diptych.training.explain import explained_errors
 from diptych.training.recipe import quote_paths
 
 CONF = str(Path(__file__).resolve().parent / "conf")
 
 
-def call_late(name: str, *arguments: Any) -> Any:
-    """Call a function of `training.machine`, imported only now: help must not wait for torch."""
-    return getattr(import_module("diptych.training.machine"), name)(*arguments)
+def call_late(module: str, name: str, *arguments: Any) -> Any:
+    """Call a function of a module of `training`, imported only now: help must not wait for torch."""
+    return getattr(import_module(f"diptych.training.{module}"), name)(*arguments)
 
 
 for word in ("choose_precision", "is_wandb_offline", "name_wandb_run"):
-    OmegaConf.register_new_resolver(word, partial(call_late, word), replace=True)
+    OmegaConf.register_new_resolver(word, partial(call_late, "machine", word), replace=True)
 
 
 def compose_default() -> Any:
@@ -47,11 +46,11 @@ explained = partial(explained_errors, (HydraException, OmegaConfBaseException), 
 def main(config: DictConfig) -> None:
     """Train what the recipe names; callbacks evaluate and export."""
     with explained():
-        config.run_dir = HydraConfig.get().runtime.output_dir
-        if HydraConfig.get().mode == RunMode.MULTIRUN and config.trainer.get("strategy"):
-            raise UserError("-m with trainer=ddp: every process would start the whole sweep again; run the jobs singly")
-        recipe, text = OmegaConf.to_container(config, resolve=True), OmegaConf.to_yaml(config)
-        import_module("diptych.training.run").train(recipe, text, hydra.utils.instantiate)
+        job = call_late("job", "find_job", HydraConfig.get().mode == RunMode.MULTIRUN)
+        with job.joined():
+            config.run_dir = job.share("run_dir", HydraConfig.get().runtime.output_dir)
+            recipe, text = OmegaConf.to_container(config, resolve=True), OmegaConf.to_yaml(config)
+            call_late("run", "train", recipe, text, hydra.utils.instantiate, job)
 
 
 if __name__ == "__main__":

@@ -12,15 +12,11 @@ from diptych.errors import MachineError, UserError
 
 
 @contextmanager
-def lock_run(run_dir: Path) -> Iterator[None]:
-    """Hold the run folder; `UserError` names the process and host that hold it already.
+def lock_run(run_dir: Path, job: str = "") -> Iterator[None]:
+    """Hold the run folder for a `job`; `UserError` names the process, host and job that hold it already.
 
     The operating system frees the lock of a process that has died, so a stale one never refuses a run.
-    Processes that a distributed run has started itself (LOCAL_RANK above 0) share their parent's.
     """
-    if int(os.environ.get("LOCAL_RANK", "0")) > 0:
-        yield
-        return
     holder = run_dir / ".holder"
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
@@ -32,7 +28,7 @@ def lock_run(run_dir: Path) -> Iterator[None]:
     except OSError as error:
         raise MachineError(f"{run_dir}: the run folder cannot be written ({error.strerror or error})") from None
     try:
-        holder.write_text(f"pid {os.getpid()} on host {socket.gethostname()}\n")
+        holder.write_text(f"pid {os.getpid()} on host {socket.gethostname()}{job and f' ({job})'}\n")
         yield
     finally:
         holder.unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 import logging
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from diptych.methods.pretrained import keep_pretrained
 from diptych.training.allocation import keep_freed_memory
 from diptych.training.checkpoint import RunState
 from diptych.training.checkpoint_files import clear_leftovers
+from diptych.training.job import Job
 from diptych.training.lock import lock_run
 from diptych.training.machine import choose_layout, require_compiler, start_loggers
 from diptych.training.memory import MemoryOptions, explained_exhaustion, list_networks
@@ -26,18 +28,18 @@ Make = Callable[..., Any]
 """Builds what a part of the recipe describes, with further arguments by name."""
 
 
-def train(recipe: dict[str, Any], text: str, instantiate: Make) -> None:
+def train(recipe: dict[str, Any], text: str, instantiate: Make, job: Job) -> None:
     """Build the parts, the data first so that missing images are noticed at once, and train.
 
     `recipe` is the composed configuration as plain data, `text` the same to be kept in the run folder; `instantiate`
-    builds what names a `_target_`.
+    builds what names a `_target_`; `job` are the processes that train together.
     """
     refuse_foreign_targets(recipe)
     make = partial(_make, recipe, instantiate)
     _prepare_process(recipe["seed"])
     run_dir = Path(recipe["run_dir"])
     data = make("data")
-    with lock_run(run_dir):
+    with lock_run(run_dir, job.name) if job.leads else nullcontext():
         clear_leftovers(run_dir / "checkpoints")
         recipe = recipe | {"data_fingerprint": data.fingerprint}
         resumption = choose_checkpoint(run_dir, recipe["resume"])
@@ -49,6 +51,7 @@ def train(recipe: dict[str, Any], text: str, instantiate: Make) -> None:
         callbacks = [*make("callbacks").values(), RunState(recipe)]
         crops = data.preparation.crops and not recipe["trainer"].get("deterministic")
         settings = {"max_epochs": method.schedule.total_epochs, "benchmark": crops, "callbacks": callbacks}
+        settings |= job.arrange(recipe["trainer"])
         trainer = make("trainer", logger=list(make("logger").values()), **settings)
         if trainer.is_global_zero:
             for remark in (*resumption.remarks, *changes):
