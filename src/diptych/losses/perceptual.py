@@ -4,7 +4,7 @@ All take N×3×H×W images in [-1, 1]; the second is the reference and gets no g
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -58,6 +58,10 @@ class Perceptual(ABC):
     @abstractmethod
     def measure(self, own: Tensor, other: Tensor) -> Tensor:
         """Return the distance of two descriptions of one layer, averaged over the batch."""
+
+    def stack(self, described: Sequence[Tensor]) -> Tensor:
+        """Return one layer's descriptions of several images, perhaps of several sizes, as that of a batch of them."""
+        return torch.cat(list(described))
 
 
 class Content(Perceptual):
@@ -149,6 +153,11 @@ class SlicedStyle(Perceptual):
         if guide is not None:
             raise UserError("SlicedStyle takes no masks; GramStyle and MomentStyle do")
         return features.flatten(2)
+
+    def stack(self, described: Sequence[Tensor]) -> Tensor:
+        """Return as many of each image's features as the smallest has, spread evenly over its positions."""
+        fewest = min(features.shape[2] for features in described)
+        return torch.cat([interpolate(features, size=fewest, mode="nearest-exact") for features in described])
 
     def measure(self, own: Tensor, other: Tensor) -> Tensor:
         lines = torch.randn(self.directions, own.shape[1], device=own.device, dtype=own.dtype)

@@ -44,8 +44,7 @@ class Method(LightningModule):
         self.weights, self.schedule = Weights(weights), schedule
         self.make_optimizer, self.extras, self.clip = dict(optimizer), dict(extras or {}), dict(clip or {})
         self.iteration, self.images_seen, self.images_per_epoch = 0, 0, 1
-        self.gives_up = False
-        """Whether the rest of the present batch is left out, because its numbers are none; who finds that says so."""
+        self.gives_up = False  # said by who finds that a batch's numbers are none: the rest of it is left out
 
     @abstractmethod
     def render(self, batch: Images) -> Images:
