@@ -14,6 +14,7 @@ from torch.hub import get_dir
 from torch.nn.functional import interpolate
 
 from diptych.errors import MachineError, UserError, name_reason
+from diptych.losses.precision import in_float32
 from diptych.networks import Encoder, Vgg
 
 GramScale = Literal["gatys", "positions", "channels", "pixels", "johnson"]
@@ -31,6 +32,7 @@ class Perceptual(ABC):
         """Return the layers that are looked at where nobody says which: the encoder's for style, weighted alike."""
         return dict.fromkeys(self.encoder.style_layers, 1 / len(self.encoder.style_layers))
 
+    @in_float32
     def __call__(self, image: Tensor, reference: Tensor) -> Tensor:
         """Return the loss, averaged over the batch."""
         self.encoder.move_to(image)
@@ -188,6 +190,7 @@ class Lpips:
                 f"({name_reason(error)}); put them there, or leave the term out"
             ) from None
 
+    @in_float32
     def __call__(self, image: Tensor, reference: Tensor) -> Tensor:
         """Return the distance of N×3×H×W images in [-1, 1], averaged over the batch."""
         self.network.to(device=image.device, dtype=image.dtype)
