@@ -20,7 +20,7 @@ def in_float32(compute: Callable[P, R]) -> Callable[P, R]:
     def computed(*args: P.args, **kwargs: P.kwargs) -> R:
         device = next(_find_tensors(args)).device.type
         with torch.autocast(device, enabled=False):
-            return compute(*map(_widen, args), **{name: _widen(value) for name, value in kwargs.items()})  # type: ignore[arg-type]
+            return compute(*map(_widen, args), **{name: _widen(value) for name, value in kwargs.items()})
 
     return computed
 
