@@ -14,6 +14,8 @@ from PIL import Image
 from torch import Tensor
 
 from diptych.cli import main
+from diptych.signals import give_back, stop_at_once, take_signals
+from diptych.training.recall import recall_recipe
 from diptych.translators.bundle import CHECKPOINT_FORMAT
 
 ROOT = Path(__file__).parent.parent
@@ -85,9 +87,14 @@ def make_overrides(data: Path, run_dir: Path, *more: str) -> list[str]:
 
 def run(monkeypatch: pytest.MonkeyPatch, *overrides: str) -> None:
     """Call the entry point as the command line does."""
-    monkeypatch.setattr(sys, "argv", ["train.py", *overrides])
-    with train.explained():
-        train.main()
+    before = take_signals(stop_at_once)
+    try:
+        with train.explained():
+            arguments = recall_recipe(list(overrides), CONF, train.OmegaConf.load)
+            monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
+            train.main()
+    finally:
+        give_back(before)
 
 
 def run_apart(*overrides: str, timeout: int = 300) -> subprocess.CompletedProcess[str]:
@@ -149,6 +156,8 @@ def test_a_run_is_evaluated_and_named(
     run(monkeypatch, "experiment=custom", *make_overrides(tiny_data, tmp_path / "run", *more))
     told = capfd.readouterr().out
     assert "day → night" in told
+    assert told.count("classified as night") == told.count("classified as day") == 1
+    assert "as B" not in told
     assert f"diptych translate YOUR_IMAGES --translator {tmp_path}/run/translators/ab.safetensors" in told
     scores = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert set(scores) == {"ab", "ba"}

@@ -39,7 +39,7 @@ class DataReport(Callback):
         self.speed_file.trim(pl_module.iteration)
         if self.skipped_path.is_file():
             with self.skipped_path.open(newline="", errors="surrogateescape") as file:
-                self._skipped = {row["file"] for row in csv.DictReader(file)}
+                self._skipped = {row["file"] for row in csv.DictReader(file) if row.get("file")}
         data = trainer.datamodule  # type: ignore[attr-defined]
         if skipped := getattr(data, "skipped", []):
             print(f"{len(skipped)} files are left out, listed in {self.skipped_path} (first: {skipped[0][1]})")

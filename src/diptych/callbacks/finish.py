@@ -15,13 +15,17 @@ from diptych.files import write_text
 from diptych.methods import Method
 from diptych.metrics import Evaluation, EvaluationData, evaluate
 from diptych.training.looking import looking
+from diptych.training.objective import METRICS_FILE
 from diptych.training.resume import FINISHED
 from diptych.translators import NetworkTranslator
 from diptych.translators.variants import translate_like
 
 
 class Finish(Callback):
-    """Writes `translators/*.safetensors`, `metrics.json`, and at last `finished` with the iteration."""
+    """Writes `translators/*.safetensors`, `metrics.json`, and at last `finished` with the iteration.
+
+    Loggers get the scores too, as `metric/NAME_DIRECTION`.
+    """
 
     def __init__(self, run_dir: str, experiment: str, evaluation: bool = True) -> None:
         self.run_dir = Path(run_dir)
@@ -54,7 +58,10 @@ class Finish(Callback):
                     self._evaluate(translator, data, direction, console)
         if self.scores:
             text = json.dumps({direction: scores.to_dict() for direction, scores in self.scores.items()}, indent=2)
-            write_text(self.run_dir / "metrics.json", text + "\n")
+            write_text(self.run_dir / METRICS_FILE, text + "\n")
+            values = {f"metric/{n}_{d}": v for d, scores in self.scores.items() for n, v in scores.translator.items()}
+            for logger in trainer.loggers:
+                logger.log_metrics(values, pl_module.images_seen)
         write_text(self.run_dir / FINISHED, f"{pl_module.iteration}\n")
         direction, path = next(iter(paths.items()))
         self._say_next(console, translators[direction], path)
@@ -65,6 +72,7 @@ class Finish(Callback):
             train={"a": data.train_paths[here], "b": data.train_paths[there]},
             test={"a": data.test_paths[here], "b": data.test_paths[there]},
             load=lambda role, paths: data.load(here if role == "a" else there, paths),
+            names={"a": data.names[here], "b": data.names[there]},
         )
         with console.status(f"evaluating {translator.title}"):
             classifier = next((scores.classifier for scores in self.scores.values()), None)

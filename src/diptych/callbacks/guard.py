@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch.optim import Optimizer
 
@@ -14,6 +13,7 @@ from diptych.methods import Method
 from diptych.randomness import restore_random_state
 from diptych.training.checkpoint import load_process
 from diptych.training.checkpoint_files import find_newest
+from diptych.training.finite import are_finite
 from diptych.training.snapshot import Snapshot
 
 Policy = Literal["raise", "skip", "rollback"]
@@ -84,7 +84,7 @@ def _roll_back(trainer: Trainer, method: Method) -> str | None:
     for optimizer, state in zip(trainer.optimizers, content["optimizer_states"], strict=True):
         optimizer.load_state_dict(state)
     restore_random_state(load_process(method, content))
-    restored = ["weights", "optimizers", *method.extra_state()]
+    restored = ["weights", "statistics", "optimizers", *method.extra_state()]
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         if isinstance(callback, EMA) and "EMA" in content["callbacks"]:
             callback.restore(content["callbacks"]["EMA"])
@@ -97,7 +97,5 @@ def _find_checkpoint(trainer: Trainer) -> Path | None:
     return paths[0] if paths and paths[0].exists() else None
 
 
-@torch.no_grad()
 def _is_finite(optimizer: Optimizer) -> bool:
-    gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-    return not gradients or bool(torch.stack(torch._foreach_norm(gradients)).sum().isfinite())
+    return are_finite(p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None)

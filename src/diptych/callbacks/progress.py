@@ -1,5 +1,6 @@
 """Live progress of the whole run: images per second, time left, every loss by name."""
 
+import sys
 import time
 from typing import Any
 
@@ -11,6 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 
 from diptych.methods import Method
+from diptych.training.run_log import copy_stream, note, stamp
 
 
 class RunProgress(ProgressBar):
@@ -20,6 +22,7 @@ class RunProgress(ProgressBar):
         super().__init__()
         self._console = Console()
         self._refresh = refresh_seconds if self._console.is_terminal else line_seconds
+        self._line_seconds = line_seconds
         self._bar = Progress(
             TextColumn("epoch {task.fields[epoch]}"),
             BarColumn(),
@@ -31,6 +34,7 @@ class RunProgress(ProgressBar):
         )
         self._live = Live(console=self._console, auto_refresh=False)
         self._last: tuple[float, int] = (0.0, 0)
+        self._last_line = 0.0
         self._enabled = True
 
     def disable(self) -> None:
@@ -50,10 +54,12 @@ class RunProgress(ProgressBar):
         total = max(round(batches * per_batch), pl_module.images_seen)
         self._task = self._bar.add_task("train", total=total, epoch="1", speed=0.0)
         self._last = (time.monotonic(), pl_module.images_seen)
+        self._last_line = self._last[0]
         if self._enabled:
             self._console.print(_introduce(trainer, pl_module), highlight=False)
         if self._enabled and self._console.is_terminal:
             self._live.start()
+            sys.stdout, sys.stderr = copy_stream(sys.stdout), copy_stream(sys.stderr)  # what is printed above it
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """Show where the run is, but not more often than people read."""
@@ -68,10 +74,18 @@ class RunProgress(ProgressBar):
         losses = {name: float(value) for name, value in trainer.callback_metrics.items() if "/" in name}
         if self._console.is_terminal:
             self._live.update(Group(self._bar, _tabulate(losses)), refresh=True)
-        else:
+        if now - self._last_line >= self._line_seconds:
+            self._last_line = now
             left = ((self._bar.tasks[0].total or 0) - pl_module.images_seen) / max(speed, 1e-9) / 60
-            text = " ".join(f"{name.removeprefix('generator/')} {value:.3f}" for name, value in losses.items())
-            print(f"epoch {epoch}, {speed:.1f} images/s, {left:.1f} min left: {text}", flush=True)
+            where = f"{stamp()} iteration {pl_module.iteration}, epoch {epoch}"
+            self._say(f"{where}, {speed:.1f} images/s, {left:.1f} min left: {_join(losses)}")
+
+    def _say(self, line: str) -> None:
+        """Print a line, or where the display says it, write it into the log alone."""
+        if self._console.is_terminal:
+            note(line)
+        else:
+            print(line, flush=True)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Close the display."""
@@ -92,7 +106,12 @@ def _introduce(trainer: Trainer, method: Method) -> str:
     )
     where = f"{trainer.world_size} × {method.device.type}, {trainer.precision}"
     start = f"from iteration {method.iteration}" if method.iteration else "from scratch"
-    return f"{type(method).__name__}: {domains}\nweights: {networks}\n{where}, {start}, {trainer.max_epochs} epochs"
+    length = "1 epoch" if trainer.max_epochs == 1 else f"{trainer.max_epochs} epochs"
+    return f"{type(method).__name__}: {domains}\nweights: {networks}\n{where}, {start}, {length}"
+
+
+def _join(losses: dict[str, float]) -> str:
+    return " ".join(f"{name.removeprefix('generator/')} {value:.3f}" for name, value in losses.items())
 
 
 def _tabulate(losses: dict[str, float]) -> Table:

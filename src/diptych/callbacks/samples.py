@@ -25,7 +25,8 @@ _SHEET_SIDE = 96  # smaller images are enlarged in pictures, so that one can see
 class Samples(Callback):
     """A grid of `count` fixed test images per domain, every `every` batches and at the end (`final.png`).
 
-    Columns: real A, fake B, cycled A; real B, fake A, cycled B, as far as the method has the directions. Instead of one
+    Columns: real A, fake B, cycled A; real B, fake A, cycled B, as far as the method has the directions; where it has
+    one and test images are aligned, the truth too, which otherwise is the other direction's real column. Instead of one
     column of fakes there are several where a translator takes styles (whose images stand above), seeds or steps.
     """
 
@@ -54,7 +55,7 @@ class Samples(Callback):
             _log_image(logger, picture, method)
 
     def draw(self, translators: dict[str, NetworkTranslator], data: UnpairedData, count: int) -> Image.Image:
-        """Return the grid; where test images are aligned, the truth stands beside each fake."""
+        """Return the grid; where test images are aligned, it holds the truth of each fake once."""
         columns: list[_Column] = []
         for here, there in (("a", "b"), ("b", "a")):
             if here + there not in translators:
@@ -68,7 +69,7 @@ class Samples(Callback):
             if there + here in translators:
                 back = translate_like(translators[there + here], columns[-1].images, real)
                 columns.append(_Column(f"back to {data.names[here]}", back))
-            if data.aligned:
+            elif data.aligned:
                 columns.append(_Column(f"true {data.names[there]}", data.load(there, data.find_partners(here, paths))))
         side = columns[0].images.shape[-1]
         return draw_grid(_add_styles(columns), scale=max(1, -(-_SHEET_SIDE // side)))

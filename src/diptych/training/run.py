@@ -21,45 +21,53 @@ from diptych.training.job import Job
 from diptych.training.lock import lock_run
 from diptych.training.machine import choose_layout, require_compiler, start_loggers
 from diptych.training.memory import MemoryOptions, explained_exhaustion, list_networks
+from diptych.training.objective import check_objective, read_objective
 from diptych.training.recipe import refuse_foreign_targets
 from diptych.training.resume import choose_checkpoint
+from diptych.training.run_log import keep_log
 
 Make = Callable[..., Any]
 """Builds what a part of the recipe describes, with further arguments by name."""
 
 
-def train(recipe: dict[str, Any], text: str, instantiate: Make, job: Job) -> None:
+def train(recipe: dict[str, Any], text: str, instantiate: Make, job: Job) -> float | None:
     """Build the parts, the data first so that missing images are noticed at once, and train.
 
     `recipe` is the composed configuration as plain data, `text` the same to be kept in the run folder; `instantiate`
-    builds what names a `_target_`; `job` are the processes that train together.
+    builds what names a `_target_`; `job` are the processes that train together. The first of them returns the score
+    that the recipe names as its `objective`, all others and without one None.
     """
     refuse_foreign_targets(recipe)
     make = partial(_make, recipe, instantiate)
     _prepare_process(recipe["seed"])
-    run_dir = Path(recipe["run_dir"])
+    run_dir, objective = Path(recipe["run_dir"]), recipe.get("objective")
     data = make("data")
     with lock_run(run_dir, job.name) if job.leads else nullcontext():
         clear_leftovers(run_dir / "checkpoints")
         recipe = recipe | {"data_fingerprint": data.fingerprint}
         resumption = choose_checkpoint(run_dir, recipe["resume"])
         method = _make_method(recipe, data, partial(make, **choose_weights(recipe, resumption.path is not None)))
+        callbacks = [*make("callbacks").values(), RunState(recipe)]
+        evaluates = any(getattr(callback, "evaluation", False) for callback in callbacks)
+        check_objective(objective, data, method.translators, evaluates)
         changes = resumption.check_changes(recipe, recipe["resume_changes"] == "allow")
+        resumption = resumption.find_fitting(method)
         if resumption.is_finished(run_dir) and not changes:
             print(f"{run_dir}: this run is finished; nothing to do")
-            return
-        callbacks = [*make("callbacks").values(), RunState(recipe)]
+            return read_objective(objective, run_dir)
         crops = data.preparation.crops and not recipe["trainer"].get("deterministic")
         settings = {"max_epochs": method.schedule.total_epochs, "benchmark": crops, "callbacks": callbacks}
         settings |= job.arrange(recipe["trainer"])
         trainer = make("trainer", logger=list(make("logger").values()), **settings)
-        if trainer.is_global_zero:
-            for remark in (*resumption.remarks, *changes):
-                print(remark)
-            write_text(run_dir / "config.yaml", text)
-            trainer.loggers = start_loggers(trainer.loggers, recipe)
-        with explained_exhaustion(method, data.batch_size):
-            trainer.fit(method, data, ckpt_path=resumption.path, weights_only=True)
+        with keep_log(run_dir / "train.log") if trainer.is_global_zero else nullcontext():
+            if trainer.is_global_zero:
+                for remark in (*resumption.remarks, *changes):
+                    print(remark)
+                write_text(run_dir / "config.yaml", text)
+                trainer.loggers = start_loggers(trainer.loggers, recipe)
+            with explained_exhaustion(method, data.batch_size):
+                trainer.fit(method, data, ckpt_path=resumption.path, weights_only=True)
+        return read_objective(objective, run_dir) if trainer.is_global_zero else None
 
 
 def _make(recipe: dict[str, Any], instantiate: Make, part: str, **settings: Any) -> Any:
