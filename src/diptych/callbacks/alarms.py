@@ -12,6 +12,7 @@ from diptych.callbacks.ema import find_translators
 from diptych.data import UnpairedData
 from diptych.methods import Method
 from diptych.metrics import symptoms
+from diptych.training.looking import looking
 from diptych.translators import NetworkTranslator
 from diptych.translators.variants import translate_like
 
@@ -59,7 +60,9 @@ class Alarms(Callback):
 
     def _record(self, trainer: Trainer, method: Method) -> dict[str, float]:
         """Measure, and hand the values to the file and the loggers."""
-        values = self.measure(find_translators(trainer, method), method, trainer.datamodule)  # type: ignore[attr-defined]
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        with looking(method):
+            values = self.measure(find_translators(trainer, method), method, data)
         counts = {"iteration": str(method.iteration), "images_seen": str(method.images_seen)}
         self.file.append(counts | {name: f"{value:.6g}" for name, value in values.items()})
         for logger in trainer.loggers:

@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from rich.console import Console
 
@@ -15,6 +14,7 @@ from diptych.data import UnpairedData
 from diptych.files import write_text
 from diptych.methods import Method
 from diptych.metrics import Evaluation, EvaluationData, evaluate
+from diptych.training.looking import looking
 from diptych.training.objective import METRICS_FILE
 from diptych.training.resume import FINISHED
 from diptych.translators import NetworkTranslator
@@ -54,7 +54,8 @@ class Finish(Callback):
             translator.save(paths[direction])
             data = trainer.datamodule  # type: ignore[attr-defined]
             if self.evaluation and all(data.test_paths.values()):
-                self._evaluate(translator, data, direction, console)
+                with looking(pl_module):
+                    self._evaluate(translator, data, direction, console)
         if self.scores:
             text = json.dumps({direction: scores.to_dict() for direction, scores in self.scores.items()}, indent=2)
             write_text(self.run_dir / METRICS_FILE, text + "\n")
@@ -73,7 +74,7 @@ class Finish(Callback):
             load=lambda role, paths: data.load(here if role == "a" else there, paths),
             names={"a": data.names[here], "b": data.names[there]},
         )
-        with torch.random.fork_rng(devices=[]), console.status(f"evaluating {translator.title}"):
+        with console.status(f"evaluating {translator.title}"):
             classifier = next((scores.classifier for scores in self.scores.values()), None)
             translate = partial(translate_like, translator)
             self.scores[direction] = evaluate(translate, chosen, classifier=classifier and classifier.swap())

@@ -123,15 +123,16 @@ class UnpairedData(LightningDataModule):
     @property
     def images_per_epoch(self) -> int:
         """The larger domain's number of images or `epoch_size`, rounded to what the processes can share."""
-        return self._make_batches().images_per_epoch
+        return self.make_batches().images_per_epoch
 
-    def _make_batches(self) -> EpochBatches:
+    def make_batches(self) -> EpochBatches:
+        """Return this process's batches of the epoch that training has reached."""
         trainer = self.trainer
         return EpochBatches(
             max(len(paths) for paths in self.train_paths.values()),
             self.batch_size,
             self.seed,
-            iteration=lambda: getattr(trainer and trainer.lightning_module, "iteration", 0),
+            images_seen=lambda: getattr(trainer and trainer.lightning_module, "images_seen", 0),
             rank=trainer.global_rank if trainer else 0,
             processes=trainer.world_size if trainer else 1,
             epoch_size=self.epoch_size,
@@ -164,10 +165,10 @@ class UnpairedData(LightningDataModule):
         return cache
 
     def train_dataloader(self) -> ShieldedLoader[Item]:
-        """Return the batches of the epoch that training has reached."""
+        """Return a loader of these batches."""
         return ShieldedLoader(
             self._make_images(self._open_cache()),
-            batch_sampler=self._make_batches(),
+            batch_sampler=self.make_batches(),
             collate_fn=collate,
             num_workers=self.workers,
             persistent_workers=self.workers > 0,
@@ -192,10 +193,9 @@ class UnpairedData(LightningDataModule):
                 batch[domain] = self.augment(to_unit(batch[domain])).clamp(0, 1).mul(2).sub(1).to(dtype)
         return batch
 
-    def find_batch(self, iteration: int) -> list[Path]:
-        """Return the files of this process's batch at an iteration."""
-        batches, images = self._make_batches(), self._make_images()
-        batches.iteration = lambda: iteration
+    def find_batch(self) -> list[Path]:
+        """Return the files of this process's batch that follows the images seen so far."""
+        batches, images = self.make_batches(), self._make_images()
         return [path for draw in next(iter(batches)) for path in images.find_paths(draw)]
 
     @property

@@ -6,8 +6,10 @@ from typing import Any
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from diptych.data import UnpairedData
 from diptych.methods import Method
 from diptych.randomness import capture_random_state, restore_random_state
+from diptych.training.epochs import align_loops
 from diptych.translators.bundle import rename_tensors
 from diptych.translators.header import EXTRA_STATE_1, FORMAT
 
@@ -47,16 +49,26 @@ class RunState(Callback):
         assert isinstance(pl_module, Method)
         saved = checkpoint["diptych"]
         pl_module.iteration, pl_module.images_seen = saved["iteration"], saved["images_seen"]
-        own = saved["processes"][pl_module.global_rank % len(saved["processes"])]
-        for name, part in pl_module.extra_state().items():
-            part.load_state_dict(own["extra_state"][name])
-        self._random_state = own["random"]
+        self._random_state = load_process(pl_module, checkpoint)
+        data, limit = trainer.datamodule, trainer.limit_train_batches  # type: ignore[attr-defined]
+        if isinstance(data, UnpairedData) and isinstance(limit, float) and limit == 1.0:  # 1 would be a single batch
+            align_loops(checkpoint["loops"]["fit_loop"], data.make_batches())
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """Take up the checkpoint's random state, now that nothing else will draw before the first step."""
         if self._random_state is not None:
             restore_random_state(self._random_state)
             self._random_state = None
+
+
+def load_process(method: Method, checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+    """Load this process's extra state into the method's parts; return the random state that belongs to it."""
+    processes = checkpoint["diptych"]["processes"]
+    own: dict[str, Any] = processes[method.global_rank % len(processes)]
+    for name, part in method.extra_state().items():
+        part.load_state_dict(own["extra_state"][name])
+    random: dict[str, Any] = own["random"]
+    return random
 
 
 def _gather(own: dict[str, Any]) -> list[dict[str, Any]]:
