@@ -18,6 +18,7 @@ from diptych.cli.similarity import add_similarity_command
 from diptych.cli.stylize import add_stylize_command
 from diptych.cli.translate import add_translate_command
 from diptych.errors import UserError
+from diptych.terminal import complain, say, show, show_status
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,10 +30,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return options.run(options)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        complain(f"error: {error}")
         return error.exit_code
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        complain("interrupted")
         return 130
     except BrokenPipeError:  # the reader of our output has gone, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -71,20 +72,17 @@ def _make_parser() -> argparse.ArgumentParser:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from rich.console import Console
-
     from diptych.files import write_text
     from diptych.inference import choose_device, evaluate_on_folder
     from diptych.translators import load_translator
 
-    console = Console()
     translator = load_translator(options.translator, options.direction).to(choose_device(options.device))
-    with console.status("evaluating"):
+    with show_status("evaluating"):
         scores = evaluate_on_folder(translator, options.data, options.direction, options.size)
-    console.print(scores.to_table(translator.title))
+    show(scores.to_table(translator.title))
     record = {"translator": str(options.translator), "data": str(options.data), **scores.to_dict()}
     write_text(options.out, json.dumps(record, indent=2) + "\n")
-    print(f"saved in {options.out}")
+    say(f"saved in {options.out}")
     return 0
 
 
@@ -95,7 +93,7 @@ def _export(options: argparse.Namespace) -> int:
     translator = load_translator(options.translator, options.direction)
     export(translator, options.out)
     stride, channels = translator.network.stride, translator.input.channels
-    print(f"{options.out}: takes images×{channels}×H×W in [-1, 1], H and W multiples of {stride}")
+    say(f"{options.out}: takes images×{channels}×H×W in [-1, 1], H and W multiples of {stride}")
     return 0
 
 
@@ -105,11 +103,11 @@ def _describe(options: argparse.Namespace) -> int:
     translator = load_translator(options.file, options.direction)
     network = translator.network
     count = sum(parameter.numel() for parameter in network.parameters())
-    print(f"{options.file}: {translator.notes.get('recognised') or 'a translator, ' + translator.title}")
-    print(f"kind: {translator.kind}; beside the image it takes {', '.join(translator.list_taken()) or 'nothing'}")
-    print(f"network: {type(network).__name__}, {count:,} parameters")
+    say(f"{options.file}: {translator.notes.get('recognised') or 'a translator, ' + translator.title}")
+    say(f"kind: {translator.kind}; beside the image it takes {', '.join(translator.list_taken()) or 'nothing'}")
+    say(f"network: {type(network).__name__}, {count:,} parameters")
     for name, value in network.arguments.items():
-        print(f"  {name}: {value}")
+        say(f"  {name}: {value}")
     for name, value in translator.notes.items():
-        print(f"{name}: {value}")
+        say(f"{name}: {value}")
     return 0

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from diptych.cli.options import count_files, positive
 from diptych.errors import DataError
+from diptych.terminal import say, show
 
 if TYPE_CHECKING:
     from diptych.data.report import Report
@@ -44,11 +45,9 @@ def add_data_commands(commands: Any) -> None:
 
 
 def _list(options: argparse.Namespace) -> int:
-    from rich.console import Console
-
     from diptych.data.catalogue import to_table
 
-    Console().print(to_table(options.root))
+    show(to_table(options.root))
     return 0
 
 
@@ -57,32 +56,29 @@ def _get(options: argparse.Namespace) -> int:
 
     root = options.out or _DATASETS / options.name.split(":")[-1].rstrip("/").split("/")[-1].removesuffix(".parquet")
     install_dataset(options.name, root, options.columns, options.paired)
-    print(f"{root}: ready; train with data.root={root}")
+    say(f"{root}: ready; train with data.root={root}")
     return 0
 
 
 def _check(options: argparse.Namespace) -> int:
-    from rich.console import Console
-
     from diptych.data.report import examine_folder
     from diptych.images import Form
 
     words = {"channels": options.channels, "range": options.range}
     limit = {"max_pixels": options.max_pixels} if options.max_pixels else {}
     report = examine_folder(options.folder, Form.from_config(words | limit), options.again)
-    console = Console()
-    console.print(report.to_table())
+    show(report.to_table())
     _print_findings(report)
-    console.print(f"index: {report.indexes[0].path.parent}", highlight=False, soft_wrap=True)
+    say(f"index: {report.indexes[0].path.parent}")
     return DataError.exit_code if report.problems else 0
 
 
 def _print_findings(report: "Report") -> None:
     for remark, files in report.remarks.items():
-        print(f"notice: {count_files(files)}: {remark}")
+        say(f"notice: {count_files(files)}: {remark}")
     for words, files in report.twins.items():
-        print(f"notice: {count_files(files)}: {words}")
+        say(f"notice: {count_files(files)}: {words}")
     for problem in list(report.problems.values())[:_SHOWN]:
-        print(f"error: {problem}")
+        say(f"error: {problem}")
     if len(report.problems) > _SHOWN:
-        print(f"error: and {len(report.problems) - _SHOWN} more")
+        say(f"error: and {len(report.problems) - _SHOWN} more")

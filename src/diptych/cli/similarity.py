@@ -6,6 +6,7 @@ from typing import Any
 
 from diptych.cli.options import ENCODER_HELP, positive
 from diptych.errors import UserError
+from diptych.terminal import say, show
 
 
 def add_similarity_command(commands: Any) -> None:
@@ -19,7 +20,6 @@ def add_similarity_command(commands: Any) -> None:
 
 
 def _similarity(options: argparse.Namespace) -> int:
-    from rich.console import Console
     from rich.table import Column, Table
 
     from diptych.inference import compare_styles, list_sources
@@ -30,10 +30,10 @@ def _similarity(options: argparse.Namespace) -> int:
         raise UserError("similarity compares at least two images")
     found = compare_styles(paths, load_encoder(options.encoder), options.size)
     found.save(options.out)
-    table = Table(*(Column(name, overflow="fold") for name in ("image", "most alike")), *found.distances)
+    table = Table(*(Column(name, no_wrap=True) for name in ("image", "most alike")), *found.distances)
     for number, nearest in enumerate(found.find_nearest()):
         distances = [f"{float(matrix[number, nearest]):.4g}" for matrix in found.distances.values()]
         table.add_row(str(paths[number]), str(paths[nearest]), *distances)
-    Console().print(table)
-    print(f"saved in {options.out / 'similarity.csv'} and {options.out / 'similarity.png'}")
+    show(table)
+    say(f"saved in {options.out / 'similarity.csv'} and {options.out / 'similarity.png'}")
     return 0

@@ -1,7 +1,6 @@
 """`diptych translate`, and what it shares with `diptych stylize`: files through a translator."""
 
 import argparse
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from diptych.cli.options import add_controls, add_files, add_run, add_style, add_translator, count_files
 from diptych.errors import DataError, UserError
+from diptych.terminal import complain, make_progress, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,14 +50,14 @@ def run(options: argparse.Namespace, translator: "Translator", choose: "Callable
     protected = [path for holder in (settings.styles, settings.masks) if holder for path in holder.files]
     grid = bool(settings.strengths)
     jobs = plan(options.input, options.out, translator.output, options.keep_alpha, grid, protected)
-    print(translator.notes.get("recognised") or translator.title, flush=True)
+    say(translator.notes.get("recognised") or translator.title)
     engine = choose(len(jobs), settings.fits_engines(translator))
-    print(f"engine: {engine.name}", flush=True)
+    say(f"engine: {engine.name}")
     device = choose_device(options.device)
     with _show_progress(len(jobs)) as (advance, watch):
         outcome = translate_files(engine.translator, jobs, settings, advance, watch, device)
     _tell(outcome)
-    print(f"{len(jobs) - len(outcome.failures)} of {len(jobs)} images translated into {options.out}")
+    say(f"{len(jobs) - len(outcome.failures)} of {len(jobs)} images translated into {options.out}")
     return DataError.exit_code if outcome.failures else 0
 
 
@@ -99,9 +99,7 @@ def _read_styles(options: argparse.Namespace, translator: "Translator", max_pixe
 @contextmanager
 def _show_progress(images: int) -> "Iterator[tuple[Callable[..., None], Callable[..., None]]]":
     """Show a bar of images, and one of the steps within an image where there are any."""
-    from rich.progress import Progress
-
-    with Progress() as bars:
+    with make_progress() as bars:
         total = bars.add_task("translating", total=images)
         within = bars.add_task("", visible=False)
 
@@ -116,6 +114,6 @@ def _show_progress(images: int) -> "Iterator[tuple[Callable[..., None], Callable
 
 def _tell(outcome: "Outcome") -> None:
     for remark, files in outcome.remarks.items():
-        print(f"notice: {count_files(files)}: {remark}", file=sys.stderr)
+        complain(f"notice: {count_files(files)}: {remark}")
     for line in outcome.failures:
-        print(f"error: {line}", file=sys.stderr)
+        complain(f"error: {line}")

@@ -1,7 +1,6 @@
 """Bringing a public data set to where it is wanted: fetched, verified, unpacked, once, whoever asks."""
 
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +8,6 @@ from urllib.parse import quote
 
 import pooch
 from filelock import FileLock, Timeout
-from rich.console import Console
 from rich.filesize import decimal
 
 from diptych.data.archive import extract
@@ -19,6 +17,7 @@ from diptych.data.folders import list_images
 from diptych.data.hugging_face import PREFIXES, export_dataset
 from diptych.data.staging import stage_folder, write_note
 from diptych.errors import DataError, MachineError
+from diptych.terminal import complain, show_status
 
 MIRROR = "DIPTYCH_MIRROR"  # a base address that is tried before the owners'
 
@@ -51,7 +50,7 @@ def _wait_for_turn(root: Path) -> Iterator[None]:
         root.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
     except Timeout:
-        _say(f"another process is obtaining these data ({lock.lock_file} is locked); waiting for it")
+        complain(f"another process is obtaining these data ({lock.lock_file} is locked); waiting for it")
         lock.acquire()
     except OSError as error:
         raise MachineError(f"{error.filename or root}: {error.strerror or error}") from error
@@ -80,7 +79,7 @@ class DatasetInstaller:
         with stage_folder(self.root) as staged:
             try:
                 archive, origin = self._check_by_hand() if self.by_hand.exists() else self._fetch(staged)
-                with Console(stderr=True).status(f"unpacking {archive.name}"):
+                with show_status(f"unpacking {archive.name}", stderr=True):
                     extract(archive, staged, self.public.place)
             except DataError as error:
                 raise DataError(f"{error}; put the right file at {self.by_hand} by hand and run again") from error
@@ -92,13 +91,13 @@ class DatasetInstaller:
         found = pooch.file_hash(str(self.by_hand))
         if self.public.sha256 not in (None, found):
             raise DataError(f"{self.by_hand}: its SHA-256 is {found}, not {self.public.sha256} as published")
-        _say(f"{self.public.name}: using {self.by_hand}, which is there already")
+        complain(f"{self.public.name}: using {self.by_hand}, which is there already")
         return self.by_hand, "put there by hand"
 
     def _fetch(self, staged: Path) -> tuple[Path, str]:
         public, archive = self.public, staged / self.public.archive
         size = decimal(public.size) if public.size else "unknown size"
-        _say(f"{public.name} ({public.title}): {size} from {self.urls[0]} to {self.root}; data of: {public.owner}")
+        complain(f"{public.name} ({public.title}): {size} from {self.urls[0]} to {self.root}; data of: {public.owner}")
         return archive, download(self.urls, archive, public.sha256)
 
     def _compare_counts(self) -> None:
@@ -106,8 +105,4 @@ class DatasetInstaller:
         for folder in self.public.folders:
             found, published = len(list_images(self.root / folder)), self.public.counts.get(folder)
             told.append(f"{found} in {folder}" + ("" if published in (None, found) else f" (published: {published})"))
-        _say(f"{self.root}: {', '.join(told)}")
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr)
+        complain(f"{self.root}: {', '.join(told)}")
