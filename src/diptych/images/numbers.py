@@ -1,5 +1,6 @@
 """Files that hold numbers: TIFF, npy and grey pictures of any depth, read and written as stored."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,8 @@ def to_picture(array: Array, form: Form, remarks: tuple[str, ...] = ()) -> Pictu
     if not form.holds_numbers:  # a picture that happens to lie in an array
         return Picture((Image.fromarray(np.ascontiguousarray(array.squeeze(2) if form.channels == 1 else array)),))
     low, high = form.range or (0.0, 255.0)
-    numbers = array.astype(np.float32)
+    with np.errstate(over="ignore"):  # what a float32 cannot hold becomes infinite, and is refused
+        numbers = array.astype(np.float32)
     if not np.isfinite(numbers).all():
         raise ValueError("it holds NaN or infinity")
     outside = bool(((numbers < low) | (numbers > high)).any())
@@ -85,10 +87,11 @@ def shape(path: Path, array: Array, form: Form) -> Array:
 
 
 def check_pixels(path: Path, size: tuple[int, ...], form: Form) -> None:
-    """Refuse an image beyond the limit, before it is decoded."""
-    pixels = int(np.prod(size[:2], dtype=np.int64)) if size else 0
+    """Refuse an image without pixels, or beyond the limit, before it is decoded."""
+    pixels, side = math.prod(size[:2]), "×".join(map(str, size[1::-1]))
+    if pixels < 1:
+        raise DataError(f"{path}: not a readable image (its header says {side} pixels)")
     if pixels > form.max_pixels:
-        side = "×".join(map(str, size[1::-1]))
         limit = f"the limit of {form.max_pixels:,}; raise data.max_pixels, or --max-pixels"
         raise DataError(f"{path}: {side} pixels are more than {limit}")
 
