@@ -13,21 +13,23 @@ from pathlib import Path
 
 from diptych import __version__
 from diptych.cli.data import add_data_commands
-from diptych.cli.options import FILE_HELP, add_device, add_translator, positive
+from diptych.cli.options import FILE_HELP, add_device, add_translator
+from diptych.cli.parser import MOST_SIDE, Parser, path, whole
 from diptych.cli.similarity import add_similarity_command
 from diptych.cli.stylize import add_stylize_command
 from diptych.cli.translate import add_translate_command
-from diptych.errors import UserError
+from diptych.errors import MachineError, UserError, is_exhaustion
+from diptych.files import require_writable
 from diptych.terminal import complain, say, show, show_status
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code; mistakes of the user's become one line."""
-    options = _make_parser().parse_args(arguments)
     for stream in (sys.stdout, sys.stderr):  # a file's name need not be text that can be printed
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
+        options = _make_parser().parse_args(sys.argv[1:] if arguments is None else list(arguments))
         return options.run(options)
     except UserError as error:
         complain(f"error: {error}")
@@ -38,10 +40,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has gone, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except Exception as error:
+        if not is_exhaustion(error):
+            raise
+        complain("error: out of memory: a smaller --size or --batch-size takes less, where there is one")
+        return MachineError.exit_code
 
 
-def _make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="diptych", description="Apply and measure translators learnt by train.py.")
+def _make_parser() -> Parser:
+    parser = Parser(prog="diptych", description="Apply and measure translators learnt by train.py.")
     parser.add_argument("--version", action="version", version=f"diptych {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
@@ -51,18 +58,20 @@ def _make_parser() -> argparse.ArgumentParser:
     evaluate = commands.add_parser("evaluate", help="measure a translator on a test set")
     add_translator(evaluate)
     add_device(evaluate)
-    evaluate.add_argument("--data", type=Path, required=True, metavar="DIR", help="holds testA testB [trainA trainB]")
-    evaluate.add_argument("--out", type=Path, default=Path("evaluation.json"), metavar="FILE", help="JSON to write")
-    evaluate.add_argument("--size", type=positive, metavar="N", help="side of the images (default: as trained)")
+    evaluate.add_argument("--data", type=path, required=True, metavar="DIR", help="holds testA testB [trainA trainB]")
+    evaluate.add_argument("--out", type=path, default=Path("evaluation.json"), metavar="FILE", help="JSON to write")
+    evaluate.add_argument(
+        "--size", type=whole(16, MOST_SIDE), metavar="N", help="side of the images (default: as trained)"
+    )
     evaluate.set_defaults(run=_evaluate)
 
     export = commands.add_parser("export", help="write a translator as ONNX, for other programs")
     add_translator(export)
-    export.add_argument("--out", type=Path, required=True, metavar="FILE", help="the .onnx file to write")
+    export.add_argument("--out", type=path, required=True, metavar="FILE", help="the .onnx file to write")
     export.set_defaults(run=_export)
 
     describe = commands.add_parser("describe", help="say what a file is")
-    describe.add_argument("file", type=Path, help=FILE_HELP)
+    describe.add_argument("file", type=path, help=FILE_HELP)
     describe.add_argument("--direction", choices=("ab", "ba"), help="which translator of a checkpoint")
     describe.set_defaults(run=_describe)
 
@@ -76,6 +85,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     from diptych.inference import choose_device, evaluate_on_folder
     from diptych.translators import load_translator
 
+    require_writable(options.out.parent, options.out)
     translator = load_translator(options.translator, options.direction).to(choose_device(options.device))
     with show_status("evaluating"):
         scores = evaluate_on_folder(translator, options.data, options.direction, options.size)
@@ -90,6 +100,7 @@ def _export(options: argparse.Namespace) -> int:
     from diptych.inference import export
     from diptych.translators import load_translator
 
+    require_writable(options.out.parent, options.out)
     translator = load_translator(options.translator, options.direction)
     export(translator, options.out)
     stride, channels = translator.network.stride, translator.input.channels

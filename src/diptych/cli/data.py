@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from diptych.cli.options import count_files, positive
+from diptych.cli.parser import count_files, path, pixels, real, whole
 from diptych.errors import DataError
 from diptych.terminal import say, show
 
@@ -22,13 +22,13 @@ def add_data_commands(commands: Any) -> None:
 
     listing = actions.add_parser("list", help="the public sets known by name")
     listing.add_argument(
-        "--root", type=Path, default=_DATASETS, metavar="DIR", help="where sets lie (default datasets)"
+        "--root", type=path, default=_DATASETS, metavar="DIR", help="where sets lie (default datasets)"
     )
     listing.set_defaults(run=_list)
 
     get = actions.add_parser("get", help="download and unpack a set")
     get.add_argument("name", help="a name of the list, hf:OWNER/NAME on Hugging Face, or parquet:FILE_OR_FOLDER")
-    get.add_argument("--out", type=Path, metavar="DIR", help="the set's folder (default datasets/NAME)")
+    get.add_argument("--out", type=path, metavar="DIR", help="the set's folder (default datasets/NAME)")
     get.add_argument(
         "--columns", nargs=2, metavar=("A", "B"), help="of a Hugging Face set: two of images, or one and a label"
     )
@@ -36,10 +36,12 @@ def add_data_commands(commands: Any) -> None:
     get.set_defaults(run=_get)
 
     check = actions.add_parser("check", help="decode every image and say what is wrong")
-    check.add_argument("folder", type=Path, help="a folder of images, or one with trainA trainB testA testB")
-    check.add_argument("--channels", type=positive, default=3, metavar="N", help="of each image (default 3)")
-    check.add_argument("--range", type=float, nargs=2, metavar=("LOW", "HIGH"), help="files hold numbers of this range")
-    check.add_argument("--max-pixels", type=positive, metavar="N", help="refuse larger images (default 150,000,000)")
+    check.add_argument("folder", type=path, help="a folder of images, or one with trainA trainB testA testB")
+    check.add_argument("--channels", type=whole(1, 64), default=3, metavar="N", help="of each image (default 3)")
+    check.add_argument(
+        "--range", type=real(), nargs=2, metavar=("LOW", "HIGH"), help="files hold numbers of this range"
+    )
+    check.add_argument("--max-pixels", type=pixels, metavar="N", help="refuse larger images (default 150,000,000)")
     check.add_argument("--again", action="store_true", help="decode also what the index knows")
     check.set_defaults(run=_check)
 

@@ -1,20 +1,23 @@
 """`diptych similarity`: how alike the styles of images are."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from diptych.cli.options import ENCODER_HELP, positive
+from diptych.cli.options import ENCODER_HELP
+from diptych.cli.parser import MOST_SIDE, path, whole
 from diptych.errors import UserError
+from diptych.files import require_writable
 from diptych.terminal import say, show
 
 
 def add_similarity_command(commands: Any) -> None:
     """Add `similarity` to the command line."""
     similarity = commands.add_parser("similarity", help="say how alike the styles of images are")
-    similarity.add_argument("input", nargs="+", type=Path, help="images, or folders searched recursively")
-    similarity.add_argument("--out", type=Path, required=True, metavar="DIR", help="for similarity.csv and .png")
-    similarity.add_argument("--size", type=positive, default=256, metavar="N", help="shorter side (default 256)")
+    similarity.add_argument("input", nargs="+", type=path, help="images, or folders searched recursively")
+    similarity.add_argument("--out", type=path, required=True, metavar="DIR", help="for similarity.csv and .png")
+    similarity.add_argument(
+        "--size", type=whole(32, MOST_SIDE), default=256, metavar="N", help="shorter side (default 256)"
+    )
     similarity.add_argument("--encoder", default="imagenet", help=f"{ENCODER_HELP} (default imagenet)")
     similarity.set_defaults(run=_similarity)
 
@@ -25,7 +28,8 @@ def _similarity(options: argparse.Namespace) -> int:
     from diptych.inference import compare_styles, list_sources
     from diptych.translators import load_encoder
 
-    paths = [path for item in options.input for path in list_sources(item)]
+    require_writable(options.out)
+    paths = [source for item in options.input for source in list_sources(item)]
     if len(paths) < 2:
         raise UserError("similarity compares at least two images")
     found = compare_styles(paths, load_encoder(options.encoder), options.size)

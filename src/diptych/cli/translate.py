@@ -8,8 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from diptych.cli.options import add_controls, add_files, add_run, add_style, add_translator, count_files
+from diptych.cli.options import add_controls, add_files, add_run, add_style, add_translator
+from diptych.cli.parser import count_files
 from diptych.errors import DataError, UserError
+from diptych.files import require_writable
 from diptych.terminal import complain, make_progress, say
 
 if TYPE_CHECKING:
@@ -37,8 +39,26 @@ def run_network(options: argparse.Namespace) -> int:
     from diptych.inference import choose_device, choose_engine
     from diptych.translators import load_translator
 
+    check_paths(options)
     translator = load_translator(options.translator, options.direction).to(choose_device(options.device))
     return run(options, translator, partial(choose_engine, translator, options.engine, options.precision))
+
+
+def check_paths(options: argparse.Namespace, styles: bool = False) -> None:
+    """Raise for what is not there or cannot be written, before anything is loaded; `styles`: they can only be files."""
+    from diptych.inference import StyleRequest, list_sources
+
+    require_writable(options.out)
+    given = [
+        options.mask,
+        *options.style_mask,
+        *(Path(str(StyleRequest.parse(text).value)) for text in options.style if styles),
+    ]
+    for place in filter(None, given):
+        if not place.exists():
+            raise DataError(f"{place}: no such file or folder")
+    for item in options.input:
+        list_sources(item)
 
 
 def run(options: argparse.Namespace, translator: "Translator", choose: "Callable[[int, bool], Engine]") -> int:
@@ -49,7 +69,8 @@ def run(options: argparse.Namespace, translator: "Translator", choose: "Callable
     settings.check(translator)
     protected = [path for holder in (settings.styles, settings.masks) if holder for path in holder.files]
     grid = bool(settings.strengths)
-    jobs = plan(options.input, options.out, translator.output, options.keep_alpha, grid, protected)
+    on_the_way = options.every is not None
+    jobs = plan(options.input, options.out, translator.output, options.keep_alpha, grid, on_the_way, protected)
     say(translator.notes.get("recognised") or translator.title)
     engine = choose(len(jobs), settings.fits_engines(translator))
     say(f"engine: {engine.name}")
@@ -58,7 +79,7 @@ def run(options: argparse.Namespace, translator: "Translator", choose: "Callable
         outcome = translate_files(engine.translator, jobs, settings, advance, watch, device)
     _tell(outcome)
     say(f"{len(jobs) - len(outcome.failures)} of {len(jobs)} images translated into {options.out}")
-    return DataError.exit_code if outcome.failures else 0
+    return outcome.exit_code
 
 
 def _read_settings(options: argparse.Namespace, translator: "Translator") -> "Settings":
@@ -115,5 +136,5 @@ def _show_progress(images: int) -> "Iterator[tuple[Callable[..., None], Callable
 def _tell(outcome: "Outcome") -> None:
     for remark, files in outcome.remarks.items():
         complain(f"notice: {count_files(files)}: {remark}")
-    for line in outcome.failures:
-        complain(f"error: {line}")
+    for failure in outcome.failures:
+        complain(f"error: {failure}")

@@ -86,14 +86,14 @@ def shape(path: Path, array: Array, form: Form) -> Array:
     return array
 
 
-def check_pixels(path: Path, size: tuple[int, ...], form: Form) -> None:
+def check_pixels(name: object, size: tuple[int, ...], form: Form) -> None:
     """Refuse an image without pixels, or beyond the limit, before it is decoded."""
     pixels, side = math.prod(size[:2]), "×".join(map(str, size[1::-1]))
     if pixels < 1:
-        raise DataError(f"{path}: not a readable image (its header says {side} pixels)")
+        raise DataError(f"{name}: not a readable image (its header says {side} pixels)")
     if pixels > form.max_pixels:
         limit = f"the limit of {form.max_pixels:,}; raise data.max_pixels, or --max-pixels"
-        raise DataError(f"{path}: {side} pixels are more than {limit}")
+        raise DataError(f"{name}: {side} pixels are more than {limit}")
 
 
 def unscale(array: NDArray[np.float32], form: Form) -> Array:
