@@ -50,4 +50,5 @@ def is_exhaustion(error: BaseException) -> bool:
     if isinstance(error, UserError):
         return False
     refused = isinstance(error, OSError) and error.errno == errno.ENOMEM
-    return isinstance(error, MemoryError) or refused or _EXHAUSTED.search(str(error)) is not None
+    known = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"  # torch's, without torch
+    return known or refused or _EXHAUSTED.search(str(error)) is not None

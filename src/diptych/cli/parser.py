@@ -68,9 +68,9 @@ def real(least: float = -math.inf, most: float = math.inf, above: bool = False) 
         except ValueError:
             number = math.nan
         if not math.isfinite(number) or not least <= number <= most or (above and number == least):
-            low = f"above {least:g}" if above else f"from {least:g}"
-            wanted = f"{low} to {most:g}" if math.isfinite(most) else f"{low} on" if math.isfinite(least) else ""
-            raise argparse.ArgumentTypeError(f"{text} must be a number {wanted}".rstrip())
+            low = f" {'above' if above else 'of at least'} {least:g}" if math.isfinite(least) else ""
+            high = f" and at most {most:g}" if math.isfinite(most) else ""
+            raise argparse.ArgumentTypeError(f"{text} must be a number{low}{high}")
         return number
 
     return read

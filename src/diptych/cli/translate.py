@@ -48,15 +48,14 @@ def check_paths(options: argparse.Namespace, styles: bool = False) -> None:
     """Raise for what is not there or cannot be written, before anything is loaded; `styles`: they can only be files."""
     from diptych.inference import StyleRequest, list_sources
 
+    masks, count = len(options.style_mask), len(options.style)
+    if masks and masks != count:
+        raise UserError(f"--style-mask is given {masks} times and --style {count} times; give one for each")
     require_writable(options.out)
-    given = [
-        options.mask,
-        *options.style_mask,
-        *(Path(str(StyleRequest.parse(text).value)) for text in options.style if styles),
-    ]
-    for place in filter(None, given):
+    images = [Path(str(StyleRequest.parse(text).value)) for text in options.style if styles]
+    for place in filter(None, [*images, *options.style_mask, options.mask]):
         if not place.exists():
-            raise DataError(f"{place}: no such file or folder")
+            raise DataError(f"{place}: no such image")
     for item in options.input:
         list_sources(item)
 
@@ -107,8 +106,6 @@ def _read_styles(options: argparse.Namespace, translator: "Translator", max_pixe
     from diptych.inference import StyleRequest, Styles
 
     masks, count = options.style_mask, len(options.style)
-    if masks and len(masks) != count:
-        raise UserError(f"--style-mask is given {len(masks)} times and --style {count} times; give one for each")
     if not count:
         return None
     translator.require(style=True)

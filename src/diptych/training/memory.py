@@ -10,7 +10,7 @@ from functools import partial
 import torch
 from torch import nn
 
-from diptych.errors import MachineError, UserError
+from diptych.errors import MachineError, UserError, is_exhaustion
 from diptych.methods import Method
 from diptych.networks import Network, sees_images_alone
 from diptych.training.micro_batches import MicroBatches
@@ -98,9 +98,8 @@ def explained_exhaustion(method: Method, batch_size: int) -> Iterator[None]:
     """Turn running out of memory into one line that names the options that help."""
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        known = isinstance(error, torch.OutOfMemoryError | MemoryError)
-        if not known and not ("alloc" in str(error) and "memory" in str(error)):
+    except Exception as error:
+        if not is_exhaustion(error):
             raise
         raise MachineError(f"out of memory: {suggest_savings(method, batch_size)}") from error
 
