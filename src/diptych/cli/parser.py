@@ -23,11 +23,12 @@ class Parser(argparse.ArgumentParser):
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Refuse what is unknown before what is missing: a mistyped option is both."""
         words = list(args or ())
-        if not self._subparsers:  # whose commands look at their own words
-            for word in words[: words.index("--") if "--" in words else None]:
-                name = word.partition("=")[0]
-                if word.startswith("--") and not any(known.startswith(name) for known in self._option_string_actions):
-                    self.error(f"there is no option {name}{_guess(name, self._option_string_actions)}")
+        for word in words:
+            if word == "--" or (self._subparsers and not word.startswith("-")):
+                break  # what follows is no option, or a command's
+            name = word.partition("=")[0]
+            if word.startswith("--") and not any(known.startswith(name) for known in self._option_string_actions):
+                self.error(f"there is no option {name}{_guess(name, self._option_string_actions)}")
         found, unknown = super().parse_known_args(words, namespace)
         if unknown:
             self.error(f"{unknown[0]} is one word too many")
