@@ -19,7 +19,7 @@ FORMS = {
     "colours": Form(3, (0.0, 65535.0), "uint16", max_pixels=1_000_000),
 }
 SUFFIXES = {"npy": ".npy", "npy-float": ".npy"}
-CASES = {"quick": range(3), "long": range(3, 200)}  # seeds of the damage, by encoding and form
+CASES = {"quick": range(4), "long": range(4, 200)}  # seeds of the damage; number 3 of tiff-float-tiles is endless
 
 
 @pytest.mark.parametrize("size", sweep(CASES, {"quick"}))

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from diptych.cli.parser import count_files, path, pixels, real, whole
+from diptych.cli.parser import count_files, path, pixels, real, whole, word
 from diptych.errors import DataError
 from diptych.terminal import say, show
 
@@ -27,7 +27,9 @@ def add_data_commands(commands: Any) -> None:
     listing.set_defaults(run=_list)
 
     get = actions.add_parser("get", help="download and unpack a set")
-    get.add_argument("name", help="a name of the list, hf:OWNER/NAME on Hugging Face, or parquet:FILE_OR_FOLDER")
+    get.add_argument(
+        "name", type=word, help="a name of the list, hf:OWNER/NAME on Hugging Face, or parquet:FILE_OR_FOLDER"
+    )
     get.add_argument("--out", type=path, metavar="DIR", help="the set's folder (default datasets/NAME)")
     get.add_argument(
         "--columns", nargs=2, metavar=("A", "B"), help="of a Hugging Face set: two of images, or one and a label"
@@ -56,9 +58,13 @@ def _list(options: argparse.Namespace) -> int:
 def _get(options: argparse.Namespace) -> int:
     from diptych.data.installer import install_dataset
 
-    root = options.out or _DATASETS / options.name.split(":")[-1].rstrip("/").split("/")[-1].removesuffix(".parquet")
-    install_dataset(options.name, root, options.columns, options.paired)
-    say(f"{root}: ready; train with data.root={root}")
+    name = options.name.partition(":")[2].rstrip("/").rpartition("/")[2].removesuffix(".parquet") or options.name
+    if not name.strip(".") or ":" in name:
+        raise DataError(f"{options.name!r} names no data set; say hf:OWNER/NAME, parquet:PATH or a name of the list")
+    root = options.out or _DATASETS / name
+    fetched = install_dataset(options.name, root, options.columns, options.paired)
+    said = "ready" if fetched else "there already, nothing was fetched (remove it to fetch it anew)"
+    say(f"{root}: {said}; train with data.root={root}")
     return 0
 
 

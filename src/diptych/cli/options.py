@@ -2,7 +2,7 @@
 
 import argparse
 
-from diptych.cli.parser import count, device, path, pixels, real, share, side, whole
+from diptych.cli.parser import count, device, path, pixels, real, share, side, whole, word
 
 FILE_HELP = "a bundle (.safetensors), a training checkpoint (.ckpt) or a state dict of the original code (.pth)"
 ENCODER_HELP = "imagenet, own (small, comes along), random, a file with VGG's weights, or a translator's file"
@@ -33,7 +33,7 @@ def add_files(parser: argparse.ArgumentParser) -> None:
 def add_style(parser: argparse.ArgumentParser, required: bool, words: str) -> None:
     """Add the options that say which style, several of them for a mixture."""
     add = parser.add_argument_group("style").add_argument
-    add("--style", action="append", default=[], required=required, metavar="STYLE[:WEIGHT]", help=words)
+    add("--style", type=word, action="append", default=[], required=required, metavar="STYLE[:WEIGHT]", help=words)
     add(
         "--style-mask", action="append", default=[], type=path, metavar="FILE",
         help="white where a style goes; once for each --style",

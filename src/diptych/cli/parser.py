@@ -5,6 +5,7 @@ Every option that takes a number has a range here, and every path is looked at, 
 
 import argparse
 import math
+import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
@@ -77,6 +78,7 @@ def real(least: float = -math.inf, most: float = math.inf, above: bool = False) 
     return read
 
 
+_LONGEST_NAME = 255  # bytes
 MOST_SIDE = 65_535
 """The longest side that JPEG can hold; larger images are asked for by mistake."""
 side, pixels, count = whole(1, MOST_SIDE), whole(1, 10**12), whole(1, 1_000_000)
@@ -87,7 +89,14 @@ def path(text: str) -> Path:
     """Return the path that an option was given; there must be one."""
     if not text.strip() or "\0" in text:
         raise argparse.ArgumentTypeError(f"{text!r} is no path")
-    return Path(text)
+    return Path(word(text))
+
+
+def word(text: str) -> str:
+    """Return a name, perhaps of a file: no part of it may be longer than a file's name can be."""
+    if any(len(os.fsencode(part)) > _LONGEST_NAME for part in Path(text).parts):
+        raise argparse.ArgumentTypeError(f"{text[:40]}… is too long for a name")
+    return text
 
 
 def device(text: str) -> str:

@@ -49,6 +49,9 @@ def export_dataset(source: str, root: Path, columns: Sequence[str] | None = None
                         stem = f"{'' if paired else letter.lower()}{numbers[side]:06d}"
                         _write(image, staged / f"{side}{letter}" / stem, f"{source}, {name} row {numbers[side]}")
                 numbers[side] += 1
+        for folder in FOLDERS[:2]:
+            if not any((staged / folder).iterdir()):
+                raise DataError(f"{source}: it holds no images for {folder}")
         write_note(staged, name=source, columns=[first, second])
 
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -22,25 +22,26 @@ from diptych.terminal import complain, show_status
 MIRROR = "DIPTYCH_MIRROR"  # a base address that is tried before the owners'
 
 
-def install_dataset(name: str, root: Path, columns: Sequence[str] | None = None, paired: bool = False) -> None:
+def install_dataset(name: str, root: Path, columns: Sequence[str] | None = None, paired: bool = False) -> bool:
     """Make the folder `root` with trainA trainB testA testB of a public set, unless something is in it already.
 
     `name` is one of the catalogue, or hf:OWNER/NAME, or parquet:PATH; `columns` and `paired` are for the latter two,
-    see `export_dataset`. Whoever comes while another process is at it waits.
+    see `export_dataset`. Whoever comes while another process is at it waits. Returns whether anything was fetched.
     """
     root = root.resolve() if root.is_symlink() else root
+    public = None if name.startswith(PREFIXES) else find_dataset(name)
     if is_present(root):
-        return
+        return False
     if root.exists() and not root.is_dir():
         raise DataError(f"{root}: is a file; data need a folder")
-    public = None if name.startswith(PREFIXES) else find_dataset(name)
     with _wait_for_turn(root):
         if is_present(root):
-            return
+            return False
         if public is None:
             export_dataset(name, root, columns, paired)
         else:
             DatasetInstaller(public, root).install()
+    return True
 
 
 @contextmanager
@@ -57,6 +58,8 @@ def _wait_for_turn(root: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        with suppress(OSError):  # while it is held: whoever waits for it looks whether it is still there
+            Path(lock.lock_file).unlink()
         lock.release()
 
 

@@ -25,14 +25,15 @@ def to_picture(array: Array, form: Form, remarks: tuple[str, ...] = ()) -> Pictu
     if not form.holds_numbers:  # a picture that happens to lie in an array
         return Picture((Image.fromarray(np.ascontiguousarray(array.squeeze(2) if form.channels == 1 else array)),))
     low, high = form.range or (0.0, 255.0)
-    with np.errstate(over="ignore"):  # what a float32 cannot hold becomes infinite, and is refused
+    with np.errstate(over="ignore", invalid="ignore"):  # infinity is refused below, or clipped
         numbers = array.astype(np.float32)
+        scaled = (numbers - low) * (2 / (high - low)) - 1
     if not np.isfinite(numbers).all():
         raise ValueError("it holds NaN or infinity")
     outside = bool(((numbers < low) | (numbers > high)).any())
     if outside:
         remarks += (f"numbers outside the declared range {low:g}…{high:g}, clipped",)
-    scaled = ((numbers - low) * (2 / (high - low)) - 1).clip(-1, 1)
+    scaled = scaled.clip(-1, 1)
     bands = tuple(Image.fromarray(scaled[..., channel].copy()) for channel in range(array.shape[2]))
     return Picture(bands, stored=str(array.dtype), remarks=remarks)
 
@@ -46,6 +47,7 @@ def read_npy(path: Path, form: Form) -> Array:
 def read_tiff(path: Path, form: Form) -> tuple[Array, tuple[str, ...]]:
     """Return H×W×C of a TIFF, whatever its depth, and remarks; channels may lie in pages of their own."""
     with tifffile.TiffFile(path) as file:
+        len(file.pages)  # finds where a damaged list of pages leads back into itself, which a series follows for ever
         series, page = file.series[0], file.pages[0]
         whole = series.ndim == 2 or (series.ndim == 3 and form.channels in (series.shape[0], series.shape[2]))
         check_pixels(path, page.shape if not whole else (series.size // form.channels, 1), form)

@@ -10,7 +10,8 @@ from PIL import Image
 
 def silence_decoders() -> None:
     """Turn off, once and for all threads, what libtiff, tifffile and Pillow say on stderr beside their exceptions."""
-    logging.getLogger("tifffile").setLevel(logging.CRITICAL + 1)
+    for name in ("tifffile", "PIL"):
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     warnings.filterwarnings("ignore", module=r"PIL\.|tifffile")
     with suppress(OSError, AttributeError):  # where Pillow keeps libtiff to itself, its lines remain
         libtiff = ctypes.CDLL(Image.core.__file__)
