@@ -27,9 +27,7 @@ def add_data_commands(commands: Any) -> None:
     listing.set_defaults(run=_list)
 
     get = actions.add_parser("get", help="download and unpack a set")
-    get.add_argument(
-        "name", type=word, help="a name of the list, hf:OWNER/NAME on Hugging Face, or parquet:FILE_OR_FOLDER"
-    )
+    get.add_argument("name", type=word, help="of the list, hf:OWNER/NAME on Hugging Face, or parquet:FILE_OR_FOLDER")
     get.add_argument("--out", type=path, metavar="DIR", help="the set's folder (default datasets/NAME)")
     get.add_argument(
         "--columns", nargs=2, metavar=("A", "B"), help="of a Hugging Face set: two of images, or one and a label"
@@ -56,11 +54,16 @@ def _list(options: argparse.Namespace) -> int:
 
 
 def _get(options: argparse.Namespace) -> int:
+    from diptych.data.catalogue import find_dataset
+    from diptych.data.hugging_face import PREFIXES
     from diptych.data.installer import install_dataset
 
-    name = options.name.partition(":")[2].rstrip("/").rpartition("/")[2].removesuffix(".parquet") or options.name
-    if not name.strip(".") or ":" in name:
-        raise DataError(f"{options.name!r} names no data set; say hf:OWNER/NAME, parquet:PATH or a name of the list")
+    if options.name.startswith(PREFIXES):
+        name = options.name.partition(":")[2].rstrip("/").rpartition("/")[2].removesuffix(".parquet")
+        if not name.strip("."):
+            raise DataError(f"{options.name} names no data set; say hf:OWNER/NAME or parquet:PATH")
+    else:
+        name = find_dataset(options.name).name
     root = options.out or _DATASETS / name
     fetched = install_dataset(options.name, root, options.columns, options.paired)
     said = "ready" if fetched else "there already, nothing was fetched (remove it to fetch it anew)"

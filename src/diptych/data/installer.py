@@ -29,11 +29,11 @@ def install_dataset(name: str, root: Path, columns: Sequence[str] | None = None,
     see `export_dataset`. Whoever comes while another process is at it waits. Returns whether anything was fetched.
     """
     root = root.resolve() if root.is_symlink() else root
-    public = None if name.startswith(PREFIXES) else find_dataset(name)
     if is_present(root):
         return False
     if root.exists() and not root.is_dir():
         raise DataError(f"{root}: is a file; data need a folder")
+    public = None if name.startswith(PREFIXES) else find_dataset(name)
     with _wait_for_turn(root):
         if is_present(root):
             return False
