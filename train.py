@@ -3,11 +3,15 @@
 import os
 import sys
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors come up to here, where they become one line
+
+from diptych.signals import stop_at_once, take_signals
+
+if __name__ == "__main__":
+    take_signals(stop_at_once)
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
@@ -17,20 +21,14 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from diptych.errors import UserError
 from diptych.training.explain import explained_errors
+from diptych.training.late import call_late
+from diptych.training.recall import recall_recipe
 from diptych.training.recipe import quote_paths
 
 CONF = str(Path(__file__).resolve().parent / "conf")
-
-
-def call_late(name: str, *arguments: Any) -> Any:
-    """Call a function of `training.machine`, imported only now: help must not wait for torch."""
-    return getattr(import_module("diptych.training.machine"), name)(*arguments)
-
-
 for word in ("choose_precision", "is_wandb_offline", "name_wandb_run"):
-    OmegaConf.register_new_resolver(word, partial(call_late, word), replace=True)
+    OmegaConf.register_new_resolver(word, partial(call_late, "machine", word), replace=True)
 
 
 def compose_default() -> Any:
@@ -47,14 +45,16 @@ explained = partial(explained_errors, (HydraException, OmegaConfBaseException), 
 def main(config: DictConfig) -> None:
     """Train what the recipe names; callbacks evaluate and export."""
     with explained():
-        config.run_dir = HydraConfig.get().runtime.output_dir
-        if HydraConfig.get().mode == RunMode.MULTIRUN and config.trainer.get("strategy"):
-            raise UserError("-m with trainer=ddp: every process would start the whole sweep again; run the jobs singly")
-        recipe, text = OmegaConf.to_container(config, resolve=True), OmegaConf.to_yaml(config)
-        import_module("diptych.training.run").train(recipe, text, hydra.utils.instantiate)
+        folder, mode = HydraConfig.get().runtime.output_dir, HydraConfig.get().mode
+        job = call_late("job", "find_job", mode == RunMode.MULTIRUN)
+        with job.joined(), call_late("lock", "forgotten_if_unused", folder):
+            config.run_dir = job.share("run_dir", folder)
+            config.name = config.name  # it may name what was chosen, which the file in the run folder does not say
+            recipe, text = OmegaConf.to_container(config, resolve=True), OmegaConf.to_yaml(config)
+            call_late("run", "train", recipe, text, hydra.utils.instantiate, job)
 
 
 if __name__ == "__main__":
     with explained():
-        sys.argv[1:] = quote_paths(sys.argv[1:])
+        sys.argv[1:] = quote_paths(recall_recipe(sys.argv[1:], Path(CONF), OmegaConf.load))
         main()

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "src" / "diptych"
 LADDER = [
-    ["errors", "terminal", "plugins", "files", "randomness"], ["images"], ["networks"], ["losses"], ["data"],
+    ["errors", "terminal", "plugins", "files", "randomness", "signals"], ["images"], ["networks"], ["losses"], ["data"],
     ["metrics"], ["translators"], ["methods"], ["training"], ["callbacks"], ["inference"], ["web"], ["cli"],
     ["__main__"],
 ]  # fmt: skip

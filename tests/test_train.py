@@ -14,6 +14,8 @@ from PIL import Image
 from torch import Tensor
 
 from diptych.cli import main
+from diptych.signals import give_back, stop_at_once, take_signals
+from diptych.training.recall import recall_recipe
 from diptych.translators.bundle import CHECKPOINT_FORMAT
 
 ROOT = Path(__file__).parent.parent
@@ -85,9 +87,14 @@ def make_overrides(data: Path, run_dir: Path, *more: str) -> list[str]:
 
 def run(monkeypatch: pytest.MonkeyPatch, *overrides: str) -> None:
     """Call the entry point as the command line does."""
-    monkeypatch.setattr(sys, "argv", ["train.py", *overrides])
-    with train.explained():
-        train.main()
+    before = take_signals(stop_at_once)
+    try:
+        with train.explained():
+            arguments = recall_recipe(list(overrides), CONF, train.OmegaConf.load)
+            monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
+            train.main()
+    finally:
+        give_back(before)
 
 
 def run_apart(*overrides: str, timeout: int = 300) -> subprocess.CompletedProcess[str]:

@@ -61,8 +61,8 @@ def show_status(title: str, stderr: bool = False) -> "Status":
     return make_console(stderr).status(Text(clean(title)))
 
 
-def make_progress(stderr: bool = False, **options: Any) -> "Progress":
-    """Return Rich's bars, whose descriptions are plain text."""
+def make_progress(*columns: Any, stderr: bool = False, **options: Any) -> "Progress":
+    """Return Rich's bars; without other columns each has its description, as plain text."""
     from rich.progress import BarColumn, Progress, Task, TaskProgressColumn, TextColumn, TimeRemainingColumn
     from rich.text import Text
 
@@ -70,5 +70,5 @@ def make_progress(stderr: bool = False, **options: Any) -> "Progress":
         def render(self, task: Task) -> Text:
             return Text(clean(task.description), style="progress.description")
 
-    columns = Description(""), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
-    return Progress(*columns, console=make_console(stderr), **options)
+    columns = columns or (Description(""), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    return Progress(*columns, **({"console": make_console(stderr)} | options))

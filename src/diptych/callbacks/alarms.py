@@ -12,6 +12,7 @@ from diptych.callbacks.ema import find_translators
 from diptych.data import UnpairedData
 from diptych.methods import Method
 from diptych.metrics import symptoms
+from diptych.terminal import say
 from diptych.translators import NetworkTranslator
 from diptych.translators.variants import translate_like
 
@@ -81,7 +82,7 @@ class Alarms(Callback):
         showing = {key for key, value in values.items() if symptoms.SYMPTOMS[key.rsplit("_", 1)[0]].shows(value)}
         for key in sorted(showing & self._suspected - self.raised):
             name, direction = key.rsplit("_", 1)
-            print(f"alarm ({direction}): {symptoms.SYMPTOMS[name].message} ({name} {values[key]:.3g})", flush=True)
+            say(f"alarm ({direction}): {symptoms.SYMPTOMS[name].message} ({name} {values[key]:.3g})")
             self.raised.add(key)
         self._suspected = showing
 

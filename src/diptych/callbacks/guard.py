@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Literal, get_args
 
-import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch.optim import Optimizer
 
@@ -11,7 +10,9 @@ from diptych.callbacks.checkpoint import LastCheckpoint
 from diptych.callbacks.ema import EMA
 from diptych.errors import NumericError, UserError
 from diptych.methods import Method
+from diptych.terminal import say
 from diptych.training.checkpoint_files import verify_checkpoint
+from diptych.training.finite import are_finite
 
 Policy = Literal["raise", "skip", "rollback"]
 
@@ -49,7 +50,7 @@ class FiniteGuard(Callback):
         recent = self.spoiled[-self.limit :]
         if len(recent) == self.limit and recent[-1] - recent[0] == self.limit - 1:
             raise NumericError(f"{message}; this is batch {self.limit} of such in a row")
-        print(f"warning: {message}; {self.policy}", flush=True)
+        say(f"warning: {message}; {self.policy}")
         if self.policy == "rollback":
             self._roll_back(trainer, pl_module)
 
@@ -78,7 +79,5 @@ def _find_checkpoint(trainer: Trainer) -> Path | None:
     return paths[0] if paths and paths[0].exists() else None
 
 
-@torch.no_grad()
 def _is_finite(optimizer: Optimizer) -> bool:
-    gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-    return not gradients or bool(torch.stack(torch._foreach_norm(gradients)).sum().isfinite())
+    return are_finite(p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None)

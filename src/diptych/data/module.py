@@ -8,11 +8,11 @@ from pathlib import Path
 import torch
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from diptych.data.cache import PixelCache, estimate_bytes
 from diptych.data.domain import Domain
 from diptych.data.installer import install_dataset
+from diptych.data.loader import ShieldedLoader
 from diptych.data.preparation import Preparation
 from diptych.data.selection import Selection, examine, keep_pairs, select_test, select_train
 from diptych.data.unpaired import EpochBatches, Item, UnpairedImages, collate
@@ -164,9 +164,9 @@ class UnpairedData(LightningDataModule):
         cache.budget = room // (max(1, self.workers) * (self.trainer.world_size if self.trainer else 1))
         return cache
 
-    def train_dataloader(self) -> DataLoader[Item]:
+    def train_dataloader(self) -> ShieldedLoader[Item]:
         """Return the batches of the epoch that training has reached."""
-        return DataLoader(
+        return ShieldedLoader(
             self._make_images(self._open_cache()),
             batch_sampler=self._make_batches(),
             collate_fn=collate,

@@ -3,16 +3,15 @@
 import os
 import shutil
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from pytorch_lightning.plugins.io import CheckpointIO
-from torch import Tensor
 
 from diptych.errors import FileError, MachineError
 from diptych.training.checkpoint import upgrade
+from diptych.training.finite import find_tensors
 from diptych.translators.bundle import CHECKPOINT_FORMAT, READABLE
 
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
@@ -29,7 +28,7 @@ class CheckpointFiles(CheckpointIO):
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
         """Write the file or raise `MachineError` with its path and the bytes needed; the old file stays intact."""
         path = Path(path)
-        needed = sum(tensor.nbytes for tensor in _find_tensors(checkpoint)) + 1_000_000
+        needed = sum(tensor.nbytes for tensor in find_tensors(checkpoint)) + 1_000_000
         temporary = path.with_name(f".{path.name}{_MARK}{os.getpid()}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -114,18 +113,6 @@ def find_newest(folder: Path) -> tuple[tuple[Path, dict[str, Any]] | None, list[
             except FileError as error:
                 skipped.append(str(error))
     return None, skipped
-
-
-def _find_tensors(value: Any) -> Iterator[Tensor]:
-    """Yield every tensor in nested dicts, lists and tuples."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from _find_tensors(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _find_tensors(item)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -3,28 +3,26 @@
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from diptych.errors import MachineError, UserError
 
+_LOCK = ".lock"
+
 
 @contextmanager
-def lock_run(run_dir: Path) -> Iterator[None]:
-    """Hold the run folder; `UserError` names the process and host that hold it already.
+def lock_run(run_dir: Path, job: str = "") -> Iterator[None]:
+    """Hold the run folder for a `job`; `UserError` names the process, host and job that hold it already.
 
     The operating system frees the lock of a process that has died, so a stale one never refuses a run.
-    Processes that a distributed run has started itself (LOCAL_RANK above 0) share their parent's.
     """
-    if int(os.environ.get("LOCAL_RANK", "0")) > 0:
-        yield
-        return
     holder = run_dir / ".holder"
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(run_dir / ".lock", timeout=0)
+        lock = FileLock(run_dir / _LOCK, timeout=0)
         lock.acquire()
     except Timeout:
         who = holder.read_text().strip() if holder.is_file() else "another process"
@@ -32,8 +30,23 @@ def lock_run(run_dir: Path) -> Iterator[None]:
     except OSError as error:
         raise MachineError(f"{run_dir}: the run folder cannot be written ({error.strerror or error})") from None
     try:
-        holder.write_text(f"pid {os.getpid()} on host {socket.gethostname()}\n")
+        holder.write_text(f"pid {os.getpid()} on host {socket.gethostname()}{job and f' ({job})'}\n")
         yield
     finally:
         holder.unlink(missing_ok=True)
         lock.release()
+
+
+@contextmanager
+def forgotten_if_unused(run_dir: str) -> Iterator[None]:
+    """Take the run folder away again where a run is refused, or stopped, before it has written anything there."""
+    try:
+        yield
+    except BaseException:
+        folder = Path(run_dir)
+        with suppress(OSError, Timeout):  # somebody else's lock, or a file that came this moment
+            if [path.name for path in folder.iterdir()] == [_LOCK]:
+                with FileLock(folder / _LOCK, timeout=0):
+                    (folder / _LOCK).unlink()
+            folder.rmdir()
+        raise

@@ -3,6 +3,7 @@
 import logging
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,50 +14,56 @@ from pytorch_lightning import seed_everything
 from diptych.files import write_text
 from diptych.methods import Method
 from diptych.methods.pretrained import keep_pretrained
+from diptych.terminal import say
 from diptych.training.allocation import keep_freed_memory
 from diptych.training.checkpoint import RunState
 from diptych.training.checkpoint_files import clear_leftovers
+from diptych.training.job import Job
 from diptych.training.lock import lock_run
 from diptych.training.machine import choose_layout, require_compiler, start_loggers
 from diptych.training.memory import MemoryOptions, explained_exhaustion, list_networks
 from diptych.training.recipe import refuse_foreign_targets
 from diptych.training.resume import choose_checkpoint
+from diptych.training.run_log import keep_log
 
 Make = Callable[..., Any]
 """Builds what a part of the recipe describes, with further arguments by name."""
 
 
-def train(recipe: dict[str, Any], text: str, instantiate: Make) -> None:
+def train(recipe: dict[str, Any], text: str, instantiate: Make, job: Job) -> None:
     """Build the parts, the data first so that missing images are noticed at once, and train.
 
     `recipe` is the composed configuration as plain data, `text` the same to be kept in the run folder; `instantiate`
-    builds what names a `_target_`.
+    builds what names a `_target_`; `job` are the processes that train together.
     """
     refuse_foreign_targets(recipe)
     make = partial(_make, recipe, instantiate)
     _prepare_process(recipe["seed"])
     run_dir = Path(recipe["run_dir"])
     data = make("data")
-    with lock_run(run_dir):
+    with lock_run(run_dir, job.name) if job.leads else nullcontext():
         clear_leftovers(run_dir / "checkpoints")
         recipe = recipe | {"data_fingerprint": data.fingerprint}
         resumption = choose_checkpoint(run_dir, recipe["resume"])
         method = _make_method(recipe, data, partial(make, **choose_weights(recipe, resumption.path is not None)))
         changes = resumption.check_changes(recipe, recipe["resume_changes"] == "allow")
+        resumption = resumption.find_fitting(method)
         if resumption.is_finished(run_dir) and not changes:
-            print(f"{run_dir}: this run is finished; nothing to do")
+            say(f"{run_dir}: this run is finished; nothing to do")
             return
         callbacks = [*make("callbacks").values(), RunState(recipe)]
         crops = data.preparation.crops and not recipe["trainer"].get("deterministic")
         settings = {"max_epochs": method.schedule.total_epochs, "benchmark": crops, "callbacks": callbacks}
+        settings |= job.arrange(recipe["trainer"])
         trainer = make("trainer", logger=list(make("logger").values()), **settings)
-        if trainer.is_global_zero:
-            for remark in (*resumption.remarks, *changes):
-                print(remark)
-            write_text(run_dir / "config.yaml", text)
-            trainer.loggers = start_loggers(trainer.loggers, recipe)
-        with explained_exhaustion(method, data.batch_size):
-            trainer.fit(method, data, ckpt_path=resumption.path, weights_only=True)
+        with keep_log(run_dir / "train.log") if trainer.is_global_zero else nullcontext():
+            if trainer.is_global_zero:
+                for remark in (*resumption.remarks, *changes):
+                    say(remark)
+                write_text(run_dir / "config.yaml", text)
+                trainer.loggers = start_loggers(trainer.loggers, recipe)
+            with explained_exhaustion(method, data.batch_size):
+                trainer.fit(method, data, ckpt_path=resumption.path, weights_only=True)
 
 
 def _make(recipe: dict[str, Any], instantiate: Make, part: str, **settings: Any) -> Any:
@@ -94,7 +101,7 @@ def _make_method(recipe: dict[str, Any], data: Any, make: Make) -> Method:
     if recipe["compile"]:
         require_compiler()
         compile_networks(method, dynamic=None if data.preparation.crops else True)
-        print("compile=true: the first batches take minutes, those after them are quicker", flush=True)
+        say("compile=true: the first batches take minutes, those after them are quicker")
     MemoryOptions(recipe["recompute"], recipe["accumulate"]).apply(method)
     return method
 
