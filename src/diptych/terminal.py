@@ -49,7 +49,7 @@ def make_console(stderr: bool = False, width: int | None = None) -> "Console":
 
     class PlainConsole(Console):
         def render_str(self, text: str, **options: Any) -> Text:
-            return super().render_str("\n".join(map(clean, text.split("\n"))), **options)
+            return super().render_str(clean(text), **options)
 
     return PlainConsole(stderr=stderr, width=width, markup=False, emoji=False, highlight=False)
 

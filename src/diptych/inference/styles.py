@@ -79,6 +79,9 @@ class Styles:
         self.pictures = [load_image(one.value, form) if isinstance(one.value, Path) else None for one in requests]
         self._masks = [load_mask(one.mask, max_pixels) if one.mask else None for one in requests]
         self._encoded: dict[tuple[Path | float | str, int], Style] = {}
+        for one in requests:
+            if not isinstance(one.value, Path):  # there is nothing to wait for to know whether the translator takes it
+                self._encode(one.value, None, 0)
 
     def __len__(self) -> int:
         return len(self._requests)
