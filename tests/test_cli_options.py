@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import sweep, write_noise
+from PIL import Image
 
 from diptych.cli import _make_parser, main
 from diptych.images import Form
@@ -155,6 +156,42 @@ def test_a_style_is_looked_for_before_the_encoder_is_loaded(
     captured = capsys.readouterr()
     assert captured.out == ""
     assert style.split(":")[0] in captured.err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ["--style", "style.png", "--style-mask", "black.png"],
+            "--style-mask black.png: it is empty, black everywhere",
+        ),
+        (["--style", "style.png", "--style-mask", "nowhere.png"], "nowhere.png: no such image"),
+        (["--style", "style.png", "--mask", "nowhere.png"], "nowhere.png: no such image"),
+        (["--style", "bad.png"], "bad.png: not a readable image"),
+        (["--style", "0.5"], "0.5: no such image"),
+    ],
+)
+def test_what_is_wrong_with_a_style_is_said_before_anything_else(
+    words: list[str], message: str, place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(place)
+    Image.new("L", (32, 32)).save("black.png")
+    Path("bad.png").write_bytes(b"nothing")
+    assert main(["translate", "image.png", "--translator", str(ADAIN), "--out", "out", *words]) in (2, 4)
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert message in captured.err
+
+
+def test_a_style_by_number_is_tried_first(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a network that knows two styles."""
+    network = build("ConditionalGenerator", width=2, blocks=1, styles=2).eval()
+    NetworkTranslator(network, {"direction": "ab"}).save(place / "two.safetensors")
+    words = ["translate", str(place / "image.png"), "--translator", str(place / "two.safetensors")]
+    assert main([*words, "--style", "7", "--out", str(place / "out")]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "error: --style 7" in captured.err
 
 
 def test_images_on_the_way_do_not_overwrite_what_is_read(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
