@@ -12,6 +12,7 @@ from diptych.callbacks.ema import find_translators
 from diptych.data import UnpairedData
 from diptych.methods import Method
 from diptych.metrics import symptoms
+from diptych.terminal import say
 from diptych.training.looking import looking
 from diptych.translators import NetworkTranslator
 from diptych.translators.variants import translate_like
@@ -115,7 +116,7 @@ class Alarms(Callback):
     def _say(self, key: str, value: float, when: str = "") -> None:
         name, direction = key.rsplit("_", 1)
         place = f"{direction}, {when}" if when else direction
-        print(f"alarm ({place}): {symptoms.SYMPTOMS[name].message} ({name} {value:.3g})", flush=True)
+        say(f"alarm ({place}): {symptoms.SYMPTOMS[name].message} ({name} {value:.3g})")
 
     def state_dict(self) -> dict[str, Any]:
         """Return what has been said and suspected."""

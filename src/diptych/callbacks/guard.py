@@ -11,6 +11,7 @@ from diptych.callbacks.ema import EMA
 from diptych.errors import NumericError, UserError
 from diptych.methods import Method
 from diptych.randomness import restore_random_state
+from diptych.terminal import say
 from diptych.training.checkpoint import load_process
 from diptych.training.checkpoint_files import find_newest
 from diptych.training.finite import are_finite
@@ -63,7 +64,7 @@ class FiniteGuard(Callback):
         done = "the batch is left out"
         if self.policy == "rollback":
             done = _roll_back(trainer, pl_module) or f"there is nothing to go back to: {done}"
-        print(f"warning: {message}; {self.policy}: {done}", flush=True)
+        say(f"warning: {message}; {self.policy}: {done}")
 
     def _describe(self, trainer: Trainer, method: Method) -> str:
         data = trainer.datamodule  # type: ignore[attr-defined]

@@ -21,6 +21,7 @@ from diptych.files import find_cache
 from diptych.images import Form, load_image, normalise, to_unit
 from diptych.images.form import MAX_PIXELS
 from diptych.randomness import mix, seed_generator
+from diptych.terminal import say
 
 Range = Sequence[float]
 
@@ -158,7 +159,7 @@ class UnpairedData(LightningDataModule):
             need += estimate_bytes(missing, domain.form, fixed) if missing else 0
         limit = int(self.cache_gib * 2**30)
         if self.cache == "auto" and need > limit:
-            print(f"no cache: {need / 2**30:.1f} GiB are more than data.cache_gib={self.cache_gib:g}")
+            say(f"no cache: {need / 2**30:.1f} GiB are more than data.cache_gib={self.cache_gib:g}")
             return None
         room = cache.make_room(need, limit) if need else 0
         cache.budget = room // (max(1, self.workers) * (self.trainer.world_size if self.trainer else 1))

@@ -65,7 +65,7 @@ def _look_through(stream: IO[bytes], largest: float = math.inf) -> None:
         if count > _MOST:
             raise ValueError("it is far too long")
         if instruction.name == "GLOBAL" and argument not in _NAMED:
-            raise ValueError(f"it holds a {argument.replace(' ', '.')}; dense tensors, numbers and text are read")
+            raise ValueError(f"it holds a {str(argument).replace(' ', '.')}; dense tensors, numbers and text are read")
         if instruction.name == "STACK_GLOBAL":
             raise ValueError("it names what is not known beforehand")
         if isinstance(argument, int) and argument > largest:

@@ -196,7 +196,7 @@ def _name(features: nn.Sequential, pooling: str) -> tuple[list[str], list[nn.Mod
 
 def _obtain(kind: Kind, weights: str) -> dict[str, Tensor]:
     if weights == "imagenet" and kind == "small":
-        raise UserError("there are no ImageNet weights of the small VGG; set weights to own, random or a file")
+        raise UserError("there are no ImageNet weights of the small VGG; choose own, random or a file")
     return _fetch(kind) if weights == "imagenet" else _read(OWN if weights == "own" else Path(weights))
 
 
@@ -214,7 +214,7 @@ def _fetch(kind: str) -> dict[str, Tensor]:
     except Exception as error:  # whatever the network or the file brings
         raise MachineError(
             f"{path} is not there and cannot be downloaded from {url} ({name_reason(error)}); put it there, "
-            "or set weights to own (small, comes along), random or a file"
+            "or choose own (small, comes along), random or a file"
         ) from None
 
 
