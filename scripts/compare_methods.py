@@ -50,6 +50,7 @@ STYLES = {  # what is tabulated, and how it is written
     "swd": "{:.4f}",
     "kid": "{:.4f}",
     "classified_b": "{:.1%}",
+    "classified_neither": "{:.1%}",
 }
 COLUMNS = 10  # images of each method in the picture
 
@@ -145,7 +146,8 @@ def measure(options: argparse.Namespace, console: Console) -> None:
         pictures.append((f"{note['name']} {note['seed']}, {note['minutes']:g} min", translate(shown["a"], shown["b"])))
     if classifier is None:
         raise SystemExit(f"error: {options.out} holds no finished run; train some first")
-    rows += [{"name": "copying"} | scores.copying, {"name": "real train B"} | scores.real]
+    rows += [{"name": "copying"} | scores.copying, {"name": "blurring"} | scores.blurring]
+    rows += [{"name": "real train B"} | scores.real, {"name": "real test B"} | scores.real_test]
     (options.out / "results.json").write_text(json.dumps(rows, indent=1) + "\n")
     console.print(f"classifier: {classifier.accuracy:.1%} right on real test images")
     print_table(rows, console)

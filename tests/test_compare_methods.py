@@ -44,7 +44,7 @@ def test_runs_of_equal_time_are_measured_and_drawn(tmp_path: Path, monkeypatch: 
     script.VARIANTS.write_text(VARIANTS)
     monkeypatch.setattr(script, "PROBE", 50)
     classifier = DomainClassifier(
-        torch.nn.Sequential(torch.nn.AvgPool2d(64), torch.nn.Flatten(), torch.nn.Linear(3, 1)), 0.5
+        torch.nn.Sequential(torch.nn.AvgPool2d(64), torch.nn.Flatten(), torch.nn.Linear(3, 3)), 0.5
     )
     monkeypatch.setattr(evaluation, "train_classifier", lambda *_: classifier)
     monkeypatch.setattr(evaluation, "sliced_wasserstein", lambda *_: 0.5)  # which has tests of its own
@@ -54,11 +54,12 @@ def test_runs_of_equal_time_are_measured_and_drawn(tmp_path: Path, monkeypatch: 
         if words == ["train", "--minutes", "0.02"] and out.exists():  # what is there is not trained again
             monkeypatch.setattr(script.Work, "train", None)
         script.main()
-    plain, copying, real = json.loads((out / "results.json").read_text())
+    plain, copying, blurring, real, real_test = json.loads((out / "results.json").read_text())
     assert plain["batches"] == max(2, round(0.02 * 60 * plain["batches per second"]) // 2 * 2)
     assert plain["peak MiB"] > 100
     assert copying["changed"] == 0
-    assert real["name"] == "real train B"
+    assert (blurring["name"], real["name"], real_test["name"]) == ("blurring", "real train B", "real test B")
+    assert {"classified_b", "classified_neither"} <= real_test.keys()
     assert Image.open(out / "methods.png").size[1] == 3 * 18  # input, the variant, truth
 
 

@@ -1,15 +1,21 @@
 """A logging service that is away, refuses, or has no key never holds up training."""
 
 import http.server
+import json
+import struct
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from hydra._internal.hydra import Hydra
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from test_train import ROOT, make_overrides, read_rows, run, run_apart
+from wandb.proto import wandb_internal_pb2
 
-from diptych.errors import MachineError, UserError
+from diptych.data import UnpairedData
+from diptych.errors import FileError, MachineError, UserError
 from diptych.training.machine import (
     choose_layout,
     choose_precision,
@@ -17,6 +23,7 @@ from diptych.training.machine import (
     require_compiler,
     start_loggers,
 )
+from diptych.training.objective import check_objective, read_objective
 
 
 class Refusal(http.server.BaseHTTPRequestHandler):
@@ -120,3 +127,126 @@ def test_compiling_without_a_compiler_is_refused_at_once(monkeypatch: pytest.Mon
     monkeypatch.setenv("CXX", "no-such-compiler")
     with pytest.raises(MachineError, match=r"compile=true needs a C\+\+ compiler"):
         require_compiler()
+
+
+SCORES = {"psnr", "ssim", "l1", "changed", "swd", "kid", "classified_b", "classified_neither"}
+
+
+@pytest.fixture
+def quick_scores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether scores are right is asked elsewhere."""
+    monkeypatch.setattr("diptych.metrics.domain_classifier._STEPS", 2)
+    monkeypatch.setattr("diptych.metrics.evaluation.sliced_wasserstein", lambda *_: 0.25)
+
+
+def list_scores(run_dir: Path) -> dict[str, float]:
+    """Return the scores of `metrics.json` by the names that loggers know them by."""
+    found = json.loads((run_dir / "metrics.json").read_text())
+    return {f"metric/{name}_{way}": value for way in found for name, value in found[way]["translator"].items()}
+
+
+@pytest.mark.reliability
+@pytest.mark.usefixtures("quick_scores")
+def test_scores_reach_the_loggers(tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for logger in ("wandb", "tensorboard"):
+        overrides = make_overrides(tiny_data, tmp_path / logger, f"logger={logger}", "callbacks.finish.evaluation=true")
+        run(monkeypatch, "experiment=custom", *overrides)
+    scores = list_scores(tmp_path / "wandb")
+    assert scores.keys() == {f"metric/{name}_{way}" for name in SCORES for way in ("ab", "ba")}
+    assert read_wandb_summary(tmp_path / "wandb") == pytest.approx(scores)
+    events = EventAccumulator(str(tmp_path / "tensorboard" / "tensorboard")).Reload()
+    scores = list_scores(tmp_path / "tensorboard")
+    assert {name: events.Scalars(name)[-1].value for name in scores} == pytest.approx(scores)
+
+
+def read_wandb_summary(run_dir: Path) -> dict[str, float]:
+    """Return the scores in the summary that an offline run of W&B will upload."""
+    (path,) = (run_dir / "wandb").glob("offline-run-*/*.wandb")
+    records = [wandb_internal_pb2.Record.FromString(data) for data in read_leveldb_log(path.read_bytes()[7:])]
+    updates = [update for record in records for update in record.summary.update]
+    found = {"/".join(update.nested_key) or update.key: json.loads(update.value_json) for update in updates}
+    return {name: value for name, value in found.items() if name.startswith("metric/")}
+
+
+def read_leveldb_log(content: bytes, block: int = 32768, offset: int = 7) -> Iterator[bytes]:
+    """Yield the records: pieces of checksum, length and kind (1 whole, 4 last, 2 and 3 before), none across blocks."""
+    place, record = 0, b""
+    while place + 7 <= len(content):
+        left = block - (place + offset) % block
+        length, kind = struct.unpack_from("<HB", content, place + 4)
+        if left < 7 or kind == 0:  # what a block ends with
+            place += left
+            continue
+        record += content[place + 7 : place + 7 + length]
+        place += 7 + length
+        if kind in (1, 4):
+            yield record
+            record = b""
+
+
+@pytest.fixture
+def returned(monkeypatch: pytest.MonkeyPatch) -> list[float | None]:
+    """What the jobs of a sweep have returned to Hydra, which hands it to sweepers that search."""
+    values, launch = [], Hydra.multirun
+
+    def multirun(self: Hydra, **arguments: object) -> None:
+        values.extend(job.return_value for batch in launch(self, **arguments) for job in batch)
+
+    monkeypatch.setattr(Hydra, "multirun", multirun)
+    return values
+
+
+@pytest.mark.usefixtures("quick_scores")
+def test_a_run_returns_its_objective(
+    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, returned: list[float | None]
+) -> None:
+    overrides = ["experiment=custom", *make_overrides(tiny_data, tmp_path, "callbacks.finish.evaluation=true")]
+    run(monkeypatch, "-m", *overrides, "objective=psnr_ba,null")
+    score = list_scores(tmp_path / "0")["metric/psnr_ba"]
+    assert returned == [score, None]
+    run(monkeypatch, "-m", *overrides, "objective=psnr_ba", "resume=auto")  # nothing to do, and the score is known
+    assert returned == [score, None, score]
+    (tmp_path / "0" / "metrics.json").unlink()
+    with pytest.raises(FileError, match="there is no psnr_ba in it"):
+        read_objective("psnr_ba", tmp_path / "0")
+
+
+@pytest.mark.reliability
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("objective=kid_xy", "objective = kid_xy is not a score of this run, which are psnr_ab, ssim_ab"),
+        ("objective=psnr_ba method=cut", "objective = psnr_ba is not a score of this run"),
+        ("objective=7", "objective = 7 is not a score of this run"),
+        ("objective=psnr_ab callbacks.finish.evaluation=false", "needs an evaluation"),
+        ("objective=psnr_ab ~callbacks.finish", "needs an evaluation"),
+    ],
+)
+def test_an_objective_that_there_is_not_is_refused_before_training(
+    override: str,
+    message: str,
+    tiny_data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    overrides = make_overrides(tiny_data, tmp_path / "run", "callbacks.finish.evaluation=true")
+    with pytest.raises(SystemExit) as leaving:
+        run(monkeypatch, "experiment=custom", *overrides, *override.split())
+    assert leaving.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert message in line
+    assert not (tmp_path / "run" / "metrics.csv").exists()
+
+
+def test_scores_that_there_can_be(tiny_data: Path) -> None:
+    aligned = UnpairedData(str(tiny_data), load_size=16, crop_size=16)
+    for name in SCORES:
+        check_objective(f"{name}_ab", aligned, ["ab"], True)
+    unlike = {"test_path_a": str(tiny_data / "trainA"), "channels_b": 1}
+    apart = UnpairedData(str(tiny_data), load_size=16, crop_size=16, **unlike)
+    check_objective("swd_ab", apart, ["ab"], True)
+    for name in SCORES - {"swd"}:
+        with pytest.raises(UserError, match=r"which are swd_ab$"):
+            check_objective(f"{name}_ab", apart, ["ab"], True)

@@ -1,5 +1,6 @@
 """Every symptom is seen where it is made, and not seen on real images."""
 
+import csv
 import math
 import warnings
 from pathlib import Path
@@ -39,6 +40,11 @@ def test_real_translations_show_nothing(flat: Tensor, fluent: Tensor) -> None:
     assert not shows("luminance_correlation", symptoms.measure_luminance_correlation(fluent, flat))
     assert not shows("checkerboard", symptoms.measure_checkerboard(fluent, read("trainB", 30)))
     assert not shows("hidden_information", symptoms.measure_hidden_information(fluent, flat, lambda images: images))
+    assert 0.5 < symptoms.measure_roughness(fluent, flat, read("trainB", 30)) < 1.5
+    assert not shows("roughness", symptoms.measure_roughness(flat, fluent, read("trainA", 30)))
+    assert not shows("roughness", symptoms.measure_roughness(fluent, fluent, fluent))
+    assert symptoms.measure_white_tint(fluent, flat, fluent) < 0.005
+    assert symptoms.measure_white_tint(flat, fluent, flat) < 0.005
 
 
 def test_collapse_shows(fluent: Tensor) -> None:
@@ -71,6 +77,38 @@ def test_checkerboard_shows(period: int, fluent: Tensor) -> None:
     assert not shows("checkerboard", symptoms.measure_checkerboard(blurred, fluent))
 
 
+def make_noise(images: Tensor, side: int) -> Tensor:
+    noise = torch.randn(*images.shape[:2], side, side, generator=torch.Generator().manual_seed(0))
+    return F.interpolate(noise, size=images.shape[-2:], mode="bicubic")
+
+
+@pytest.mark.parametrize("side", [20, 32, 64])
+def test_mottled_regions_show(side: int, flat: Tensor, fluent: Tensor) -> None:
+    """Blotches of three pixels, of two and of one: a tenth of the range, which one sees."""
+    rough = (fluent + 0.1 * make_noise(fluent, side)).clamp(-1, 1)
+    assert shows("roughness", symptoms.measure_roughness(rough, flat, fluent))
+    assert not shows("roughness", symptoms.measure_roughness(fluent * 0.9, flat, fluent))
+
+
+def test_roughness_is_of_flat_places_alone(flat: Tensor, fluent: Tensor) -> None:
+    assert symptoms.measure_roughness(fluent + 0.2 * (flat > 0.99), flat, fluent) < 1.6  # white places do not count
+    assert math.isnan(symptoms.measure_roughness(fluent, make_noise(fluent, 64), fluent))
+
+
+def test_tinted_white_shows(flat: Tensor, fluent: Tensor) -> None:
+    lilac = (fluent + 1) * torch.tensor([0.97, 0.95, 1.0]).reshape(1, 3, 1, 1) - 1
+    assert shows("white_tint", symptoms.measure_white_tint(lilac, flat, fluent))
+    assert symptoms.measure_white_tint(lilac, flat, fluent) == pytest.approx(0.05, abs=0.005)
+    grey = fluent * 0.9  # which is darker, and not tinted
+    assert not shows("white_tint", symptoms.measure_white_tint(grey, flat, fluent))
+
+
+def test_a_tint_is_nothing_where_nothing_is_white(flat: Tensor, fluent: Tensor) -> None:
+    assert math.isnan(symptoms.measure_white_tint(fluent, flat, fluent * 0.9))  # B has no white
+    assert math.isnan(symptoms.measure_white_tint(fluent, flat * 0.9, fluent))
+    assert math.isnan(symptoms.measure_white_tint(fluent[:, :1], flat, fluent))
+
+
 def test_hidden_information_shows(flat: Tensor) -> None:
     """A generator that writes its input a thousand times fainter into a grey image, and reads it back."""
     hidden = flat / 1000
@@ -94,6 +132,18 @@ def test_an_alarm_needs_the_symptom_twice_and_is_said_once(capsys: pytest.Captur
     assert capsys.readouterr().out == ""
 
 
+def read_symptoms(run_dir: Path) -> list[dict[str, str]]:
+    with (run_dir / "symptoms.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def list_showing(row: dict[str, str]) -> list[str]:
+    """Return what a row of the file says beyond the thresholds, as it is printed."""
+    names = [name.rsplit("_", 1) for name in row if name.endswith(("_ab", "_ba"))]
+    shown = [(name, way) for name, way in names if shows(name, float(row[f"{name}_{way}"] or "nan"))]
+    return sorted(f"alarm ({way}, at the end): {SYMPTOMS[name].message}" for name, way in shown)
+
+
 def test_alarms_measure_a_real_run(
     tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
 ) -> None:
@@ -101,10 +151,32 @@ def test_alarms_measure_a_real_run(
     run(monkeypatch, *make_overrides(tiny_data, tmp_path / "run"), *WHOLE, *switches)
     raised = load(tmp_path / "run")["callbacks"]["Alarms"]["raised"]
     said = capfd.readouterr().out
-    rows = (tmp_path / "run" / "symptoms.csv").read_text().splitlines()
-    assert len(rows) == 1 + 5
+    rows = read_symptoms(tmp_path / "run")
+    assert [int(row["iteration"]) for row in rows] == [2, 4, 6, 8, 10]
     assert "checkerboard_ab" in rows[0]
     assert raised  # an untrained generator has every fault
     for key in raised:
         name, direction = key.rsplit("_", 1)
         assert said.count(f"alarm ({direction}): {SYMPTOMS[name].message}") == 1
+    assert_said(said, rows[-1])
+
+
+def assert_said(said: str, row: dict[str, str]) -> None:
+    lines = sorted(line.rsplit(" (", 1)[0] for line in said.splitlines() if "at the end" in line)
+    assert lines == list_showing(row) != []
+
+
+@pytest.mark.reliability
+def test_a_short_run_says_what_it_ends_with(
+    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
+) -> None:
+    """Two batches are fewer than `start`, and than `every`: nothing was measured, and nothing said."""
+    overrides = ["experiment=custom", *make_overrides(tiny_data, tmp_path / "run")]
+    run(monkeypatch, *overrides)
+    (row,) = read_symptoms(tmp_path / "run")
+    assert row["iteration"] == "2"
+    assert_said(capfd.readouterr().out, row)
+    (tmp_path / "run" / "finished").unlink()  # as after a stop while it was evaluated
+    run(monkeypatch, *overrides, "resume=auto")
+    assert read_symptoms(tmp_path / "run") == [row]
+    assert_said(capfd.readouterr().out, row)

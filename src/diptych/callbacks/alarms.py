@@ -13,18 +13,25 @@ from diptych.callbacks.ema import find_translators
 from diptych.data import UnpairedData
 from diptych.methods import Method
 from diptych.metrics import symptoms
+from diptych.terminal import say
+from diptych.training.looking import looking
 from diptych.translators import NetworkTranslator
 from diptych.translators.variants import translate_like
 
 
 class Alarms(Callback):
-    """Measures every `every` batches into a CSV file; from batch `start` on, a symptom seen twice in a row is said."""
+    """Measures every `every` batches, and at the run's end, into a CSV file, and says in words what shows.
+
+    While training a symptom is said once, when it is seen twice in a row from batch `start` on, for much passes by
+    itself; at the end, when nothing will, every symptom that shows is said.
+    """
 
     def __init__(self, path: FilePath, every: Amount = 500, start: Amount = 1000, count: Count = 12) -> None:
         self.file = CsvFile(Path(path))
         self.every, self.start, self.count = every, start, count
         self.raised: set[str] = set()
         self._suspected: set[str] = set()
+        self._latest: tuple[int, dict[str, float]] = (-1, {})
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin the file, or take up that of an interrupted run."""
@@ -33,18 +40,37 @@ class Alarms(Callback):
             self.file.trim(pl_module.iteration)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
-        """Measure every symptom of every direction."""
+        """Measure now and then."""
         assert isinstance(pl_module, Method)
         if not self.every or pl_module.iteration % self.every or not trainer.is_global_zero:
             return
-        data = trainer.datamodule  # type: ignore[attr-defined]
-        values = self.measure(find_translators(trainer, pl_module), pl_module, data)
-        counts = {"iteration": str(pl_module.iteration), "images_seen": str(pl_module.images_seen)}
-        self.file.append(counts | {name: f"{value:.6g}" for name, value in values.items()})
-        for logger in trainer.loggers:
-            logger.log_metrics({f"symptoms/{name}": value for name, value in values.items()}, pl_module.images_seen)
+        values = self._record(trainer, pl_module)
         if pl_module.iteration >= self.start:
             self._announce(values)
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Measure what the run ends with, and say all that shows."""
+        assert isinstance(pl_module, Method)
+        if not self.every or not trainer.is_global_zero:
+            return
+        iteration, values = self._latest
+        if iteration != pl_module.iteration:
+            self.file.trim(pl_module.iteration - 1)  # a run stopped while it was evaluated has measured already
+            values = self._record(trainer, pl_module)
+        for key in sorted(find_showing(values)):
+            self._say(key, values[key], "at the end")
+
+    def _record(self, trainer: Trainer, method: Method) -> dict[str, float]:
+        """Measure, and hand the values to the file and the loggers."""
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        with looking(method):
+            values = self.measure(find_translators(trainer, method), method, data)
+        counts = {"iteration": str(method.iteration), "images_seen": str(method.images_seen)}
+        self.file.append(counts | {name: f"{value:.6g}" for name, value in values.items()})
+        for logger in trainer.loggers:
+            logger.log_metrics({f"symptoms/{name}": value for name, value in values.items()}, method.images_seen)
+        self._latest = method.iteration, values
+        return values
 
     @torch.inference_mode()
     def measure(
@@ -66,6 +92,9 @@ class Alarms(Callback):
             }
             if fakes.shape == inputs.shape:
                 found["change"] = symptoms.measure_change(fakes, inputs)
+            if fakes.shape[-2:] == inputs.shape[-2:]:
+                found["roughness"] = symptoms.measure_roughness(fakes, inputs, targets)
+                found["white_tint"] = symptoms.measure_white_tint(fakes, inputs, targets)
             if there in discriminators:
                 dtype = next(discriminators[there].parameters()).dtype
                 logits = [discriminators[there](images.to(dtype)) for images in (targets, fakes)]
@@ -79,12 +108,16 @@ class Alarms(Callback):
 
     def _announce(self, values: dict[str, float]) -> None:
         """Say what shows for the second time in a row, once."""
-        showing = {key for key, value in values.items() if symptoms.SYMPTOMS[key.rsplit("_", 1)[0]].shows(value)}
+        showing = find_showing(values)
         for key in sorted(showing & self._suspected - self.raised):
-            name, direction = key.rsplit("_", 1)
-            print(f"alarm ({direction}): {symptoms.SYMPTOMS[name].message} ({name} {values[key]:.3g})", flush=True)
+            self._say(key, values[key])
             self.raised.add(key)
         self._suspected = showing
+
+    def _say(self, key: str, value: float, when: str = "") -> None:
+        name, direction = key.rsplit("_", 1)
+        place = f"{direction}, {when}" if when else direction
+        say(f"alarm ({place}): {symptoms.SYMPTOMS[name].message} ({name} {value:.3g})")
 
     def state_dict(self) -> dict[str, Any]:
         """Return what has been said and suspected."""
@@ -93,3 +126,8 @@ class Alarms(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Do not say it again."""
         self.raised, self._suspected = set(state_dict["raised"]), set(state_dict["suspected"])
+
+
+def find_showing(values: dict[str, float]) -> set[str]:
+    """Return the keys, `name_ab`, of the symptoms that are beyond their thresholds."""
+    return {key for key, value in values.items() if symptoms.SYMPTOMS[key.rsplit("_", 1)[0]].shows(value)}

@@ -7,8 +7,10 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
 
 from diptych.arguments import Amount, FilePath
+from diptych.errors import NumericError
 from diptych.methods import Method
 from diptych.training.checkpoint_files import LAST
+from diptych.training.finite import is_sound
 
 
 class LastCheckpoint(Checkpoint):
@@ -29,6 +31,16 @@ class LastCheckpoint(Checkpoint):
         """Save at the end of the epoch."""
         assert isinstance(pl_module, Method)
         self.save(trainer, pl_module)
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Refuse weights, averages and optimizers' states that are no numbers: an update can overflow.
+
+        The checkpoint before stays what it is; `NumericError` names it.
+        """
+        assert isinstance(pl_module, Method)
+        if not is_sound(checkpoint):
+            good = f"the last good checkpoint is {self.path}" if self.path.exists() else "there is no checkpoint yet"
+            raise NumericError(f"weights are not finite after iteration {pl_module.iteration}; {good}")
 
     def save(self, trainer: Trainer, method: Method) -> None:
         """Write the checkpoint unless this iteration's is there already; every process must call this."""

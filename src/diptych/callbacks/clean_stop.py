@@ -1,7 +1,6 @@
 """Stopping cleanly: a signal is noted at once and obeyed at the end of the batch, after a checkpoint."""
 
 import signal
-import sys
 from types import FrameType
 from typing import Any
 
@@ -10,44 +9,32 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from diptych.callbacks.checkpoint import LastCheckpoint
 from diptych.methods import Method
-
-INTERRUPTED, TERMINATED = 130, 143
-_CODES = {"SIGINT": INTERRUPTED, "SIGTERM": TERMINATED, "SIGUSR1": TERMINATED}
+from diptych.signals import CODES, give_back, say, stop_at_once, take_signals
+from diptych.terminal import complain
 
 
 class CleanStop(Callback):
-    """Ctrl-C, SIGTERM and SLURM's SIGUSR1 finish the batch, save and exit with 130 or 143; Ctrl-C twice exits now.
+    """Ctrl-C, SIGTERM, a closed terminal and SLURM's SIGUSR1 finish the batch, save and exit; Ctrl-C twice exits now.
 
+    Before the first batch and after the last one there is nothing to finish: `signals.stop_at_once` has the signals.
     With several processes a signal to one of them stops all at the same batch.
     """
 
     def __init__(self) -> None:
         self._code = 0
         self._agreed = 0
-        self._training = True
-        self._before: dict[signal.Signals, Any] = {}
+        self._before: dict[int, Any] = {}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take over the signals."""
-        self._take()
-
-    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take them over again, for Lightning has put them back; export and evaluation are still to come."""
-        self._training = False
-        self._take()
-
-    def _take(self) -> None:
-        for name in _CODES:
-            if hasattr(signal, name):
-                number = signal.Signals[name]
-                self._before[number] = signal.signal(number, self._note)
+        self._before = take_signals(self._note)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        again = self._code == INTERRUPTED and number == signal.SIGINT
-        self._code = _CODES[signal.Signals(number).name]
-        if again or not self._training:  # what follows the training is done again by resume=auto
-            raise SystemExit(self._code)
-        print("\nstopping after this batch; once more stops at once", file=sys.stderr, flush=True)
+        if self._code == CODES[signal.SIGINT] and number == signal.SIGINT:
+            stop_at_once(number, frame)
+        first, self._code = not self._code, CODES[signal.Signals(number)]
+        if first:
+            say("stopping after this batch; Ctrl-C once more stops at once")
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """Save when any process has noted a signal."""
@@ -59,7 +46,7 @@ class CleanStop(Callback):
             if isinstance(callback, LastCheckpoint):
                 callback.save(trainer, pl_module)
                 if trainer.is_global_zero:
-                    print(f"saved {callback.path}; go on with resume=auto", file=sys.stderr, flush=True)
+                    complain(f"saved {callback.path}; go on with resume=auto")
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """Stop before the next batch; loggers have had the last one by now."""
@@ -70,6 +57,13 @@ class CleanStop(Callback):
         """Stop after the epoch's last batch."""
         if self._agreed:
             raise SystemExit(self._agreed)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Give the signals back, and obey one that came after the last batch."""
+        assert isinstance(pl_module, Method)
+        self._release()
+        if code := self._agree(trainer, pl_module):
+            raise SystemExit(code)
 
     def _agree(self, trainer: Trainer, method: Method) -> int:
         if trainer.world_size == 1:
@@ -82,11 +76,6 @@ class CleanStop(Callback):
         """Give the signals back when the run ends early."""
         self._release()
 
-    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Give the signals back."""
-        self._release()
-
     def _release(self) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+        give_back(self._before)
         self._before = {}

@@ -11,7 +11,7 @@ from diptych.methods import Method
 
 
 class MetricsFile(Callback):
-    """Writes a row every `log_every_n_steps` batches, before the checkpoint of the same batch is written.
+    """Writes a row every `log_every_n_steps` batches and at the last, before the checkpoint of the batch is written.
 
     A resumed run first drops the rows that it will write again.
     """
@@ -29,7 +29,8 @@ class MetricsFile(Callback):
         """Append a row."""
         assert isinstance(pl_module, Method)
         every = trainer.log_every_n_steps  # type: ignore[attr-defined]
-        if trainer.is_global_zero and every and pl_module.iteration % every == 0:
+        last = trainer.is_last_batch and trainer.current_epoch + 1 == trainer.max_epochs
+        if trainer.is_global_zero and every and (last or pl_module.iteration % every == 0):
             row = {name: f"{float(value):.8g}" for name, value in trainer.callback_metrics.items() if name != "step"}
             counts = {"iteration": str(pl_module.iteration), "images_seen": str(pl_module.images_seen)}
             self.file.append(row | counts)

@@ -16,6 +16,7 @@ from diptych.data import UnpairedData
 from diptych.images import draw_grid, write_image
 from diptych.methods import Method
 from diptych.networks import StyleNetwork
+from diptych.training.looking import looking
 from diptych.translators import NetworkTranslator
 from diptych.translators.variants import list_variants, translate_like
 
@@ -25,7 +26,8 @@ _SHEET_SIDE = 96  # smaller images are enlarged in pictures, so that one can see
 class Samples(Callback):
     """A grid of `count` fixed test images per domain, every `every` batches and at the end (`final.png`).
 
-    Columns: real A, fake B, cycled A; real B, fake A, cycled B, as far as the method has the directions. Instead of one
+    Columns: real A, fake B, cycled A; real B, fake A, cycled B, as far as the method has the directions; where it has
+    one and test images are aligned, the truth too, which otherwise is the other direction's real column. Instead of one
     column of fakes there are several where a translator takes styles (whose images stand above), seeds or steps.
     """
 
@@ -47,13 +49,14 @@ class Samples(Callback):
 
     def _save(self, trainer: Trainer, method: Method, name: str, count: int | None = None) -> None:
         data = trainer.datamodule  # type: ignore[attr-defined]
-        picture = self.draw(find_translators(trainer, method), data, count or self.count)
+        with looking(method):
+            picture = self.draw(find_translators(trainer, method), data, count or self.count)
         write_image(picture, self.folder / f"{name}.png")
         for logger in trainer.loggers:
             _log_image(logger, picture, method)
 
     def draw(self, translators: dict[str, NetworkTranslator], data: UnpairedData, count: int) -> Image.Image:
-        """Return the grid; where test images are aligned, the truth stands beside each fake."""
+        """Return the grid; where test images are aligned, it holds the truth of each fake once."""
         columns: list[_Column] = []
         for here, there in (("a", "b"), ("b", "a")):
             if here + there not in translators:
@@ -67,7 +70,7 @@ class Samples(Callback):
             if there + here in translators:
                 back = translate_like(translators[there + here], columns[-1].images, real)
                 columns.append(_Column(f"back to {data.names[here]}", back))
-            if data.aligned:
+            elif data.aligned:
                 columns.append(_Column(f"true {data.names[there]}", data.load(there, data.find_partners(here, paths))))
         side = columns[0].images.shape[-1]
         return draw_grid(_add_styles(columns), scale=max(1, -(-_SHEET_SIDE // side)))

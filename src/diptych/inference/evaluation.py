@@ -38,6 +38,7 @@ def find_evaluation_data(
         train={domain: list_images(root / f"train{folder}") for domain, folder in folders.items()},
         test={domain: require_images(root / f"test{folder}", "--data") for domain, folder in folders.items()},
         load=load,
+        names={domain: str(notes.get(key, domain.upper())) for domain, key in (("a", "from"), ("b", "to"))},
     )
 
 

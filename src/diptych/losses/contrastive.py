@@ -12,6 +12,7 @@ from torch import Tensor
 
 from diptych.arguments import Count, Positive
 from diptych.errors import UserError
+from diptych.losses.precision import in_float32
 
 _EXCLUDED = -10.0  # the similarity of a patch with itself as a negative, before the temperature (Park 2020's code)
 
@@ -91,6 +92,7 @@ class PatchNCE(Contrastive):
         losses = torch.logsumexp(torch.cat((positive, negative), dim=2), dim=2) - positive[..., 0]
         return losses.view(shape)
 
+    @in_float32
     def __call__(self, query: Tensor, key: Tensor) -> Tensor:
         return self.per_patch(query, key).mean()
 
@@ -107,6 +109,7 @@ class HardDecoupled(Contrastive):
         _check_temperature("HardDecoupled", hardness, "hardness")
         self.temperature, self.hardness = temperature, hardness
 
+    @in_float32
     def __call__(self, query: Tensor, key: Tensor) -> Tensor:
         key = key.detach()
         relation = (_exclude_itself(key @ key.transpose(1, 2)) / self.hardness).softmax(dim=2)
@@ -123,6 +126,7 @@ class SemanticRelation(Contrastive):
     published code (so that its weight there, 1, carries over) and averaged over images.
     """
 
+    @in_float32
     def __call__(self, query: Tensor, key: Tensor) -> Tensor:
         key = key.detach()
         ours, theirs = ((x @ x.transpose(1, 2)).log_softmax(dim=2) for x in (query, key))

@@ -1,4 +1,7 @@
-"""A small classifier of domain A against domain B, trained on the training folders and kept out of the game."""
+"""A small classifier of domain A, domain B and neither, trained on the training folders and kept out of the game.
+
+What is neither is made of both: images that are spoilt, so that an output is not taken for B because it is not A.
+"""
 
 from dataclasses import dataclass, replace
 
@@ -6,7 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-_SIDE, _STEPS, _BATCH = 64, 600, 32
+from diptych.metrics.faults import spoil
+
+_SIDE, _STEPS, _SHARE = 64, 600, 12  # images of each class in a batch
+_A, _B, _NEITHER = range(3)
 
 
 @dataclass(frozen=True)
@@ -15,11 +21,18 @@ class DomainClassifier:
 
     network: nn.Module
     accuracy: float
-    sign: int = 1
+    swapped: bool = False
 
     def share_of_b(self, images: Tensor) -> float:
-        """Return the share of N×C×H×W images in [-1, 1] that look like domain B."""
-        return float((self.sign * _classify(self.network, images) > 0).float().mean())
+        """Return the share of N×C×H×W images in [-1, 1] that look like domain B, rather than like A or neither."""
+        return self._share(images, _A if self.swapped else _B)
+
+    def share_of_neither(self, images: Tensor) -> float:
+        """Return the share of N×C×H×W images in [-1, 1] that look like no real image of A or B."""
+        return self._share(images, _NEITHER)
+
+    def _share(self, images: Tensor, label: int) -> float:
+        return float((_classify(self.network, images) == label).float().mean())
 
     def describe(self, images: Tensor) -> Tensor:
         """Return the N×96 features that N×C×H×W images in [-1, 1] are classified by."""
@@ -28,7 +41,7 @@ class DomainClassifier:
 
     def swap(self) -> "DomainClassifier":
         """Return the same classifier for the other direction, in which A and B have changed places."""
-        return replace(self, sign=-self.sign)
+        return replace(self, swapped=not self.swapped)
 
 
 def train_classifier(train: dict[str, Tensor], test: dict[str, Tensor], seed: int = 0) -> DomainClassifier:
@@ -40,17 +53,16 @@ def train_classifier(train: dict[str, Tensor], test: dict[str, Tensor], seed: in
     optimizer = torch.optim.AdamW(network.parameters(), lr=4e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=_STEPS)
     small = {domain: _shrink(images) for domain, images in train.items()}
-    labels = torch.cat([torch.zeros(_BATCH // 2), torch.ones(_BATCH // 2)])
+    labels = torch.tensor([_A, _B, _NEITHER]).repeat_interleave(_SHARE)
     with torch.enable_grad():
         for _ in range(_STEPS):
-            batch = _spoil(torch.cat([_draw(small[domain], random) for domain in "ab"]), random)
-            loss = F.binary_cross_entropy_with_logits(network(batch).flatten(), labels)
+            loss = F.cross_entropy(network(_draw_batch(small, random)), labels)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             schedule.step()
     network.eval()
-    right = [(_classify(network, test[domain]) > 0) == (domain == "b") for domain in "ab"]
+    right = [_classify(network, test[domain]) == label for domain, label in (("a", _A), ("b", _B))]
     return DomainClassifier(network, float(torch.cat(right).float().mean()))
 
 
@@ -68,33 +80,40 @@ def _make_network(channels: int) -> nn.Module:
     layers: list[nn.Module] = [_Slopes()]
     for inner, outer in ((3 * channels, 24), (24, 48), (48, 96)):
         layers += [nn.Conv2d(inner, outer, 3, 2, 1, bias=False), nn.BatchNorm2d(outer), nn.ReLU()]
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(96, 1))
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(96, 3))
 
 
 def _shrink(images: Tensor) -> Tensor:
     return F.interpolate(images.float(), size=(_SIDE, _SIDE), mode="bilinear", antialias=True, align_corners=False)
 
 
-def _draw(images: Tensor, random: Generator) -> Tensor:
+def _draw_batch(domains: dict[str, Tensor], random: Generator) -> Tensor:
+    """Return as many images of A, of B, and of both that are neither any more."""
+    real = torch.cat([_draw(domains[domain], _SHARE, random) for domain in "ab"])
+    neither = torch.cat([_draw(domains[domain], _SHARE // 2, random) for domain in "ab"])
+    return torch.cat([_roughen(real, random), spoil(neither[torch.randperm(_SHARE, generator=random)], random)])
+
+
+def _draw(images: Tensor, count: int, random: Generator) -> Tensor:
     """Return random images, each perhaps flipped and moved by up to three pixels."""
-    batch = images[torch.randint(len(images), (_BATCH // 2,), generator=random)]
+    batch = images[torch.randint(len(images), (count,), generator=random)]
     if torch.rand((), generator=random) < 0.5:
         batch = batch.flip(-1)
     down, right = torch.randint(-3, 4, (2,), generator=random).tolist()
     return F.pad(batch, (3, 3, 3, 3), mode="replicate")[..., 3 + down : 3 + down + _SIDE, 3 + right : 3 + right + _SIDE]
 
 
-def _spoil(images: Tensor, random: Generator) -> Tensor:
-    """Blur each image a little, then add grain and a checkerboard: generators' faults must not pass for shading."""
+def _roughen(images: Tensor, random: Generator) -> Tensor:
+    """Blur each image a little, add grain and a checkerboard: generators' small faults must not pass for shading."""
     blur, grain, board = torch.rand(3, len(images), 1, 1, 1, generator=random).square()
-    smooth = F.avg_pool2d(F.pad(images, (2, 2, 2, 2), mode="replicate"), 5, 1)
+    smooth = F.avg_pool2d(F.pad(images, (1, 1, 1, 1), mode="replicate"), 3, 1)
     noise = torch.randn(images.shape, generator=random)
     tile = torch.randn(len(images), images.shape[1], 4, 4, generator=random).repeat(1, 1, _SIDE // 4, _SIDE // 4)
     return images.lerp(smooth, blur) + 0.03 * (grain * noise + board * tile)
 
 
 def _classify(network: nn.Module, images: Tensor) -> Tensor:
-    return _run(network, images).flatten()
+    return _run(network, images).argmax(1)
 
 
 @torch.no_grad()

@@ -1,15 +1,17 @@
-"""What a translator scores, each number beside that of copying the input, so that it has a meaning."""
+"""What a translator scores, each number beside those of the input, a blurred input and real images."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from rich.table import Table
+from rich.text import Text
 from torch import Tensor
 
 from diptych.errors import DataError
 from diptych.metrics.domain_classifier import DomainClassifier, train_classifier
+from diptych.metrics.faults import blur
 from diptych.metrics.kid import kid
 from diptych.metrics.paired import compare
 from diptych.metrics.sliced_wasserstein import sliced_wasserstein
@@ -26,54 +28,73 @@ _ROWS = (
     ("ssim", "SSIM to the truth", "{:.4f}"),
     ("l1", "L1 to the truth", "{:.4f}"),
     ("changed", "changed (L1 to the input)", "{:.4f}"),
-    ("swd", "sliced Wasserstein to test B", "{:.4f}"),
-    ("kid", "KID (classifier features) to test B", "{:.4f}"),
-    ("classified_b", "classified as B", "{:.1%}"),
+    ("swd", "sliced Wasserstein", "{:.4f}"),
+    ("kid", "KID (classifier features)", "{:.4f}"),
+    ("classified_b", "classified as {b}", "{:.1%}"),
+    ("classified_neither", "… as neither", "{:.1%}"),
+)
+_OF_THE_TRUTH = ("psnr", "ssim", "l1")
+_OF_ALIKE_DOMAINS = ("changed", "kid", "classified_b", "classified_neither")
+_HEADINGS = ("", "output", "copying the input", "blurring the input", "real train {b}", "real test {b}")
+_CAPTION = (
+    "Distances are to test {b}. The classifier is right about {accuracy:.1%} of real test images of {a} and {b}; the "
+    "share that it takes for {b} is no measure of quality: tell it only with those beside it, a distance and a picture."
 )
 
 
 @dataclass(frozen=True)
 class EvaluationData:
-    """Image paths by domain (`a` is what is translated), and how a domain's images are loaded."""
+    """Image paths by domain (`a` is what is translated), how a domain's images are loaded, and the domains' names."""
 
     train: dict[str, list[Path]]
     test: dict[str, list[Path]]
     load: Load
+    names: Mapping[str, str] = field(default_factory=lambda: {"a": "A", "b": "B"})
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scores of the translator, of copying the input, and of real images of B from the training folder."""
+    """Scores of the translator, and those to read them beside: of no method at all, and of real images of B."""
 
     translator: Scores
     copying: Scores
+    blurring: Scores
     real: Scores
+    real_test: Scores
     classifier: DomainClassifier | None
     images: int
+    names: Mapping[str, str]
 
     def to_dict(self) -> dict[str, object]:
         """Return plain numbers for a JSON file."""
         return {
             "images": self.images,
+            "names": dict(self.names),
             "translator": self.translator,
             "copying": self.copying,
+            "blurring": self.blurring,
             "real_train_b": self.real,
+            "real_test_b": self.real_test,
             "classifier_accuracy": self.classifier.accuracy if self.classifier else None,
         }
 
     def to_table(self, title: str) -> Table:
         """Return a table for people."""
-        table = Table(title=f"{title}, {self.images} test images")
-        for heading in ("", "translator", "copying the input", "real train B"):
-            table.add_column(heading, justify="left" if not heading else "right")
-        for key, label, style in _ROWS:
-            scores = [s.get(key) for s in (self.translator, self.copying, self.real)]
-            if scores[0] is not None:
-                table.add_row(label, *("" if value is None else style.format(value) for value in scores))
-        if self.classifier is not None:
-            table.caption = (
-                f"The classifier tells real test images of A and B apart in {self.classifier.accuracy:.1%} of cases."
+        table = Table(title=Text(f"{title}, {self.images} test images"))
+        for heading in _HEADINGS:
+            table.add_column(
+                Text(heading.format(**self.names)),
+                justify="right" if heading else "left",
+                max_width=8 if heading else None,
+                overflow="fold",
             )
+        for key, label, style in _ROWS:
+            columns = (self.translator, self.copying, self.blurring, self.real, self.real_test)
+            values = [style.format(scores[key]) if key in scores else "" for scores in columns]
+            if key in self.translator:
+                table.add_row(Text(label.format(**self.names)), *values)
+        if self.classifier is not None:
+            table.caption = Text(_CAPTION.format(accuracy=self.classifier.accuracy, **self.names))
         return table
 
 
@@ -102,22 +123,41 @@ def evaluate(
 
     def score(images: Tensor) -> Scores:
         scores = compare(images, real_b) if aligned and len(images) == len(real_b) else {}
+        if alike:
+            scores["changed"] = float((images - real_a).abs().mean() / 2)
         return scores | _score_unpaired(images, real_b, classifier)
 
-    translator = {**score(outputs), **({"changed": float((outputs - real_a).abs().mean() / 2)} if alike else {})}
-    copying = {**score(real_a), "changed": 0.0} if alike else {}
-    real = (
-        _score_unpaired(train["b"], real_b, classifier) if "b" in train else {}
-    )  # no translator is expected to pass it
-    return Evaluation(translator, copying, real, classifier, len(outputs))
+    return Evaluation(
+        translator=score(outputs),
+        copying=score(real_a) if alike else {},
+        blurring=score(blur(real_a)) if alike else {},
+        real=_score_unpaired(train["b"], real_b, classifier) if "b" in train else {},  # nobody is expected to pass it
+        real_test=_classify(real_b, classifier),
+        classifier=classifier,
+        images=len(outputs),
+        names=data.names,
+    )
+
+
+def list_scores(aligned: bool, alike: bool) -> list[str]:
+    """Return the names of a translator's scores, where test sets are aligned or not and channels are as many or not."""
+    names = [name for name, _, _ in _ROWS]
+    return [
+        name for name in names if (aligned or name not in _OF_THE_TRUTH) and (alike or name not in _OF_ALIKE_DOMAINS)
+    ]
 
 
 def _score_unpaired(images: Tensor, real_b: Tensor, classifier: DomainClassifier | None) -> Scores:
     scores = {"swd": sliced_wasserstein(images, real_b)}
     if classifier is not None:
         scores["kid"] = kid(classifier.describe(images), classifier.describe(real_b))
-        scores["classified_b"] = classifier.share_of_b(images)
-    return scores
+    return scores | _classify(images, classifier)
+
+
+def _classify(images: Tensor, classifier: DomainClassifier | None) -> Scores:
+    if classifier is None:
+        return {}
+    return {"classified_b": classifier.share_of_b(images), "classified_neither": classifier.share_of_neither(images)}
 
 
 def _spread(paths: list[Path], limit: int) -> list[Path]:

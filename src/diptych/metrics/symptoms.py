@@ -8,9 +8,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from diptych.images import to_unit
+
 _NOISE = 0.02  # of the range -1…1: invisible, yet it wipes out what a generator hides in faint patterns
+_WHITE = 0.98  # of the range 0…1
+_NEIGHBOURHOOD = 7  # pixels: within it a place is flat or white
+_FLAT, _SMOOTH = 0.02, 0.1  # what the grey of a neighbourhood spans: of one colour, or softly shaded at the most
+_ENOUGH = 0.05  # the share of white places from which on a domain is one that has white areas
+_FEWEST = 64  # places, or nothing is said of them
+_FINEST = 1e-3  # roughness of the range 0…1 that nobody sees
 
 
 @dataclass(frozen=True)
@@ -51,6 +60,14 @@ SYMPTOMS = {
     ),
     "checkerboard": Symptom(
         3.0, True, "the outputs carry a checkerboard; generator.upsampling=resize or antialias avoids it"
+    ),
+    "roughness": Symptom(
+        1.6,
+        True,
+        "flat regions come out mottled; train longer, or lower the adversarial weight, or add +extra=total_variation",
+    ),
+    "white_tint": Symptom(
+        0.015, True, "white comes out tinted; train longer, or hold colours: +extra=low_resolution or identity terms"
     ),
 }
 
@@ -113,3 +130,56 @@ def _measure_peaks(images: Tensor) -> float:
         rows, columns = [(top + d) % height for d in (-2, -1, 1, 2)], [(left + d) % width for d in (-2, -1, 1, 2)]
         around.append(spectrum[rows][:, columns].mean())
     return float((torch.stack(peaks) / torch.stack(around).clamp_min(1e-6)).mean())
+
+
+def measure_roughness(fakes: Tensor, inputs: Tensor, reals: Tensor) -> float:
+    """Return how rough fakes are where the input is flat, over how rough real images are where they are smooth.
+
+    Roughness is the mean absolute Laplacian of the grey image. White places do not count, for those of drawings are
+    many and say nothing of the rest; NaN where flat or smooth places are too few.
+    """
+    flat = (_span(inputs) < _FLAT) & ~_find_white(inputs)
+    smooth = (_span(reals) < _SMOOTH) & ~_find_white(reals)
+    if min(int(flat.sum()), int(smooth.sum())) < _FEWEST:
+        return math.nan
+    return float(_measure_laplacian(fakes)[flat].mean() / _measure_laplacian(reals)[smooth].mean().clamp_min(_FINEST))
+
+
+def measure_white_tint(fakes: Tensor, inputs: Tensor, reals: Tensor) -> float:
+    """Return the colour (largest channel less smallest, of the range 0…1) of fakes in the midst of the input's white.
+
+    The median over images of each one's mean: where shapes grow, as they may, some white is rightly painted over. NaN
+    where images are not RGB, or where the input or the real images of the fakes' domain have hardly any white areas.
+    """
+    white, usual = (_shrink(_find_white(images)) for images in (inputs, reals))
+    counts = white.flatten(1).sum(1)
+    if fakes.shape[1] != 3 or min(float(white.float().mean()), float(usual.float().mean())) < _ENOUGH:
+        return math.nan
+    colour = to_unit(fakes.amax(1, keepdim=True)) - to_unit(fakes.amin(1, keepdim=True))
+    means = (colour * white).flatten(1).sum(1)[counts >= _FEWEST] / counts[counts >= _FEWEST]
+    return float(means.median()) if len(means) else math.nan
+
+
+def _find_white(images: Tensor) -> Tensor:
+    return to_unit(images.amin(1, keepdim=True)) > _WHITE
+
+
+def _shrink(places: Tensor) -> Tensor:
+    """Keep the places (N×1×H×W, true or false) whose whole neighbourhood is true."""
+    return _max_nearby((~places).float()) < 0.5
+
+
+def _span(images: Tensor) -> Tensor:
+    """Return how far the grey (0…1) of each neighbourhood reaches, N×1×H×W."""
+    grey = to_unit(images.mean(1, keepdim=True))
+    return _max_nearby(grey) + _max_nearby(-grey)
+
+
+def _max_nearby(images: Tensor) -> Tensor:
+    return F.max_pool2d(images, _NEIGHBOURHOOD, 1, _NEIGHBOURHOOD // 2)
+
+
+def _measure_laplacian(images: Tensor) -> Tensor:
+    """Return |pixel - mean of its eight neighbours| of the grey image (0…1), N×1×H×W."""
+    grey = F.pad(to_unit(images.mean(1, keepdim=True)), (1, 1, 1, 1), mode="replicate")
+    return (grey[..., 1:-1, 1:-1] - F.avg_pool2d(grey, 3, 1)).abs() * 9 / 8

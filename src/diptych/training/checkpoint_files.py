@@ -2,18 +2,17 @@
 
 import os
 import shutil
-import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from pytorch_lightning.plugins.io import CheckpointIO
-from torch import Tensor
 
 from diptych.errors import FileError, MachineError
+from diptych.networks.saved import read_saved
 from diptych.training.checkpoint import upgrade
-from diptych.translators.bundle import CHECKPOINT_FORMAT, READABLE
+from diptych.training.finite import find_tensors
+from diptych.translators.header import check_training
 
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 _MARK = ".tmp-"
@@ -29,7 +28,7 @@ class CheckpointFiles(CheckpointIO):
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
         """Write the file or raise `MachineError` with its path and the bytes needed; the old file stays intact."""
         path = Path(path)
-        needed = sum(tensor.nbytes for tensor in _find_tensors(checkpoint)) + 1_000_000
+        needed = sum(tensor.nbytes for tensor in find_tensors(checkpoint)) + 1_000_000
         temporary = path.with_name(f".{path.name}{_MARK}{os.getpid()}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -66,22 +65,15 @@ class CheckpointFiles(CheckpointIO):
 
 def verify_checkpoint(path: Path) -> dict[str, Any]:
     """Return the checkpoint's content, or raise `FileError` saying why it cannot be gone on from."""
+    if not path.is_file():
+        raise FileError(f"{path}: no such checkpoint")
     try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-        content = None if damaged else torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise FileError(f"{path}: no such checkpoint") from None
-    except Exception:  # zipfile and torch raise half a dozen kinds for what is damaged or foreign
-        raise FileError(f"{path}: damaged, or no checkpoint at all") from None
-    if content is None:
-        raise FileError(f"{path}: damaged (a check sum does not agree)")
-    header = content.get("diptych") if isinstance(content, dict) else None
-    if not isinstance(header, dict) or "format" not in header:
+        content = read_saved(path)
+    except ValueError as error:
+        raise FileError(f"{path}: damaged, or no checkpoint at all ({error})") from None
+    if not isinstance(content, dict) or "diptych" not in content:
         raise FileError(f"{path}: not a checkpoint of diptych")
-    if header["format"] not in READABLE:
-        version = f"checkpoint format {header['format']}, this version reads up to {CHECKPOINT_FORMAT}"
-        raise FileError(f"{path}: {version}: upgrade diptych")
+    check_training(path, content)
     return upgrade(content)
 
 
@@ -114,18 +106,6 @@ def find_newest(folder: Path) -> tuple[tuple[Path, dict[str, Any]] | None, list[
             except FileError as error:
                 skipped.append(str(error))
     return None, skipped
-
-
-def _find_tensors(value: Any) -> Iterator[Tensor]:
-    """Yield every tensor in nested dicts, lists and tuples."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from _find_tensors(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _find_tensors(item)
 
 
 def _sync_folder(folder: Path) -> None:

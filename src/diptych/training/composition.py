@@ -15,14 +15,17 @@ _TARGETS = {
 _LOGGING = {f"logging.{name}" for name in ("FileHandler", "Formatter", "NullHandler", "StreamHandler")}
 
 
-def checked(load: Callable[..., Any], folder: str, to_plain: Callable[[Any], Any]) -> Callable[..., Any]:
+def checked(load: Callable[..., Any], to_plain: Callable[[Any], Any]) -> Callable[..., Any]:
     """Return Hydra's way to compose with its checks: what is called or imported of a configuration comes after them."""
 
     def compose(loader: Any, config_name: str | None, overrides: list[str], *rest: Any, **options: Any) -> Any:
-        sources = [source.path for source in loader.get_search_path().get_path()]
-        refuse_sources(config_name, sources, overrides, folder)
+        refuse_packages([*(source.path for source in loader.get_search_path().get_path()), *overrides])
         try:
+            primary = config_name and loader.repository.load_config(config_name)
+            refuse_search_path(to_plain(primary.config) if primary else {})
             config = load(loader, config_name, overrides, *rest, **options)
+        except UserError:
+            raise
         except Exception as error:
             if type(error).__module__.startswith(("hydra.", "omegaconf.")):
                 raise  # is explained by its kind
@@ -33,16 +36,18 @@ def checked(load: Callable[..., Any], folder: str, to_plain: Callable[[Any], Any
     return compose
 
 
-def refuse_sources(name: str | None, sources: Sequence[str], overrides: Sequence[str], folder: str) -> None:
-    """Raise `UserError` where a configuration is to come from elsewhere than this folder and further plain ones.
-
-    Hydra imports packages that it reads from, and lets a primary configuration name more of them.
-    """
-    if name not in (None, "train") or folder not in [source.removeprefix("file://") for source in sources]:
-        raise UserError("--config-name and --config-path: a recipe is experiment=NAME, of --config-dir=FOLDER as well")
-    for place in (*sources, *overrides):
+def refuse_packages(places: Sequence[str]) -> None:
+    """Raise `UserError` where Hydra would read from a package, which it imports for that."""
+    for place in places:
         if "pkg://" in place and place != "pkg://hydra.conf":
             raise UserError(f"{place}: recipes are read from folders, not from packages")
+
+
+def refuse_search_path(primary: Any) -> None:
+    """Raise `UserError` where a primary configuration names further places, which Hydra looks at before all else."""
+    hydra = primary.get("hydra", {}) if isinstance(primary, Mapping) else {}
+    if not isinstance(hydra, Mapping) or "searchpath" in hydra:
+        raise UserError("hydra.searchpath is not allowed: --config-dir=FOLDER reads recipes of your own")
 
 
 def refuse_hydra_settings(hydra: Mapping[str, Any]) -> None:

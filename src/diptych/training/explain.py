@@ -3,31 +3,17 @@
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from diptych.arguments import suggest
 from diptych.errors import UserError
+from diptych.terminal import complain
 
-Keys = Callable[[], Mapping[str, Any]]
+Keys = Callable[[], Any]
 """Gives the configuration that a mistyped key is looked for in."""
-
-
-@contextmanager
-def discarded_if_refused(folder: str) -> Iterator[None]:
-    """Take a run's folder away again where a mistake ends the run before anything but an empty log is in it."""
-    try:
-        yield
-    except Exception:
-        found = list(Path(folder).iterdir()) if Path(folder).is_dir() else []
-        if all(path.suffix == ".log" and path.stat().st_size == 0 for path in found):
-            for path in found:
-                path.unlink()
-            with suppress(OSError):
-                Path(folder).rmdir()
-        raise
 
 
 @contextmanager
@@ -36,14 +22,24 @@ def explained_errors(configuration: tuple[type[Exception], ...], keys: Keys) -> 
     try:
         yield
     except Exception as error:
-        chain: list[BaseException] = [error]
-        while cause := chain[-1].__cause__ or chain[-1].__context__:
-            chain.append(cause)
-        mistake = next((link for link in chain if isinstance(link, UserError)), None)
+        mistake = find_mistake(error)
         if mistake is None and not isinstance(error, configuration):
             raise
-        print(f"error: {_shorten(str(mistake)) if mistake else _rephrase(error, keys)}", file=sys.stderr)
+        complain(f"error: {describe_mistake(mistake) if mistake else _rephrase(error, keys)}")
         sys.exit(mistake.exit_code if mistake else UserError.exit_code)
+
+
+def find_mistake(error: BaseException) -> UserError | None:
+    """Return the user's mistake that is behind an error, if there is one."""
+    chain = [error]
+    while cause := chain[-1].__cause__ or chain[-1].__context__:
+        chain.append(cause)
+    return next((link for link in chain if isinstance(link, UserError)), None)
+
+
+def describe_mistake(mistake: UserError) -> str:
+    """Return the mistake in a line."""
+    return _shorten(str(mistake))
 
 
 def _shorten(message: str) -> str:

@@ -3,12 +3,14 @@
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from diptych.errors import MachineError, UserError
+
+_LOCK = ".lock"
 
 
 @contextmanager
@@ -20,7 +22,7 @@ def lock_run(run_dir: Path, job: str = "") -> Iterator[None]:
     holder = run_dir / ".holder"
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(run_dir / ".lock", timeout=0)
+        lock = FileLock(run_dir / _LOCK, timeout=0)
         lock.acquire()
     except Timeout:
         who = holder.read_text().strip() if holder.is_file() else "another process"
@@ -33,3 +35,18 @@ def lock_run(run_dir: Path, job: str = "") -> Iterator[None]:
     finally:
         holder.unlink(missing_ok=True)
         lock.release()
+
+
+@contextmanager
+def forgotten_if_unused(run_dir: str) -> Iterator[None]:
+    """Take the run folder away again where a run is refused, or stopped, before it has written anything there."""
+    try:
+        yield
+    except BaseException:
+        folder = Path(run_dir)
+        with suppress(OSError, Timeout):  # somebody else's lock, or a file that came this moment
+            if [path.name for path in folder.iterdir()] == [_LOCK]:
+                with FileLock(folder / _LOCK, timeout=0):
+                    (folder / _LOCK).unlink()
+            folder.rmdir()
+        raise

@@ -1,7 +1,7 @@
 """What a recipe may say: its keys with their types and bounds, checked as a whole before anything is built."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from functools import partial
 from typing import Annotated, Any, Literal, get_type_hints
 
@@ -43,6 +43,7 @@ class Recipe:
     trainer: Part[Trainer]
     callbacks: Mapping[str, Part[Callback]]
     logger: Mapping[str, Part[Logger]] | None = None
+    objective: Label | None = None
 
 
 def read_recipe(recipe: Mapping[str, Any]) -> Recipe:
@@ -52,7 +53,7 @@ def read_recipe(recipe: Mapping[str, Any]) -> Recipe:
         if name not in known:
             raise UserError(f"there is no key {name} in a recipe{suggest(str(name), list(known))}")
     for field in fields(Recipe):
-        if field.name not in recipe and field.name != "logger":
+        if field.name not in recipe and field.default is MISSING:
             raise UserError(f"{field.name} is not set: a recipe needs it")
     values = {name: _read(name, value) for name, value in recipe.items()}
     for name, value in values.items():
@@ -112,9 +113,7 @@ def _check_together(recipe: Recipe) -> None:
         )
     trainer = recipe.trainer.arguments
     if not any(getattr(part, "kind", None) is CheckpointFiles for part in trainer.get("plugins") or ()):
-        raise UserError(
-            "trainer.plugins needs {_target_: …CheckpointFiles}, which writes checkpoints whole or not at all"
-        )
+        raise UserError("trainer.plugins needs {_target_: …CheckpointFiles}, which writes checkpoints whole")
     require_devices(trainer.get("devices", "auto"), trainer.get("accelerator", "auto"))
 
 

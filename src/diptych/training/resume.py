@@ -1,20 +1,23 @@
 """Going on with a run: which checkpoint, and whether the recipe is still the same."""
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from diptych.errors import FileError, UserError
-from diptych.training.checkpoint_files import LAST, find_newest, verify_checkpoint
-from diptych.translators.bundle import CHECKPOINT_FORMAT
+from diptych.errors import FileError, UserError, name_reason
+from diptych.methods import Method
+from diptych.training.checkpoint_files import LAST, PREVIOUS, find_newest, verify_checkpoint
+from diptych.training.finite import is_sound
+from diptych.translators.header import FORMAT
 
 FINISHED = "finished"
 """The file that a run folder has when everything is done, evaluation and export included."""
 _NOTHING: tuple[Any, ...] = (None, 0, {}, [])  # what a part that is not configured may be written as
 _HARMLESS = (
-    "run_dir", "resume", "resume_changes", "logger.*", "callbacks.progress*", "callbacks.samples*",
+    "run_dir", "resume", "resume_changes", "objective", "logger.*", "callbacks.progress*", "callbacks.samples*",
     "callbacks.checkpoint*", "callbacks.finish*", "callbacks.wandb_run*", "callbacks.data_report*", "data.on_error",
     "data.workers", "data.cache*", "data.download",
     "data.root", "data.path_*", "data.test_path_*",  # the fingerprint tells whether the images are the same
@@ -31,13 +34,14 @@ class Resumption:
     path: Path | None = None
     content: Mapping[str, Any] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
+    fallback: Path | None = None
 
     def check_changes(self, recipe: Mapping[str, Any], allowed: bool) -> list[str]:
         """Return what differs from the checkpoint's recipe; `UserError` names what makes this another run."""
         if self.path is None:
             return []
         header = self.content["diptych"]
-        older = header["format"] < CHECKPOINT_FORMAT  # whose switches may be gone, and mean nothing any more
+        older = header["format"] < FORMAT  # whose switches may be gone, and mean nothing any more
         known = {key: value for key, value in header["recipe"].items() if key in recipe or not older}
         before, now = _list_values(known), _list_values(recipe)
         grave = [
@@ -52,12 +56,24 @@ class Resumption:
             )
         return [f"changed since the checkpoint: {change}" for change in grave]
 
+    def find_fitting(self, method: Method) -> "Resumption":
+        """Return this, or where its states are not the method's, or no numbers, the checkpoint before it.
+
+        `FileError` says what does not fit where there is none, or it does not fit either.
+        """
+        if self.path is None or (misfit := find_misfit(self.content, method)) is None:
+            return self
+        if self.fallback is None or not self.fallback.exists():
+            raise FileError(f"{self.path}: {misfit}; it cannot be gone on from")
+        remarks = (f"skipped {self.path}: {misfit}", f"going on from {self.fallback}")
+        return Resumption(self.fallback, verify_checkpoint(self.fallback), remarks).find_fitting(method)
+
     def is_finished(self, run_dir: Path) -> bool:
         """Whether the run came to its end with this checkpoint, everything after the training included."""
         marker = run_dir / FINISHED
         if self.path is None or not marker.is_file():
             return False
-        return marker.read_text().strip() == str(self.content["diptych"]["iteration"])
+        return marker.read_text(errors="replace").strip() == str(self.content["diptych"]["iteration"])
 
 
 def choose_checkpoint(run_dir: Path, resume: str | None) -> Resumption:
@@ -76,7 +92,25 @@ def choose_checkpoint(run_dir: Path, resume: str | None) -> Resumption:
     if newest is None:
         return Resumption(remarks=("no checkpoint yet: starting from scratch",))
     remarks = tuple(f"skipped {reason}" for reason in skipped)
-    return Resumption(*newest, (*remarks, f"going on from {newest[0]}"))
+    fallback = own / PREVIOUS if newest[0].name == LAST else None
+    return Resumption(*newest, (*remarks, f"going on from {newest[0]}"), fallback)
+
+
+def find_misfit(content: Mapping[str, Any], method: Method) -> str | None:
+    """Return in words why a method cannot take up a checkpoint's states; nothing where it can."""
+    try:
+        parts = {"the method": (method.state_dict(), content["state_dict"])}
+        for direction, tensors in content["callbacks"].get("EMA", {}).get("averaged", {}).items():
+            parts[f"the average {direction}"] = (method.translators[direction].state_dict(), tensors)
+        for name, (own, saved) in parts.items():
+            if own.keys() ^ saved.keys() or any(own[key].shape != saved[key].shape for key in own):
+                return f"its weights are not those of {name}"
+        for process in content["diptych"]["processes"]:
+            if missing := method.extra_state().keys() - process["extra_state"].keys():
+                return f"it lacks the state of {', '.join(sorted(missing))}"
+        return None if is_sound(content) else "its weights are not finite"
+    except (AttributeError, KeyError, TypeError) as error:
+        return f"it lacks what belongs there ({name_reason(error)})"
 
 
 def _is_same(one: Any, other: Any) -> bool:
@@ -87,9 +121,11 @@ def _is_same(one: Any, other: Any) -> bool:
 def _list_values(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """Return every value by its dotted key; a path in the run folder is the same wherever that lies."""
     folder = str(recipe.get("run_dir"))
-    return {
-        key: value.replace(folder, "RUN_DIR") if isinstance(value, str) else value for key, value in _flatten(recipe)
-    }
+    values = dict(_flatten(recipe))
+    for key, value in values.items():
+        if isinstance(value, str) and (value == folder or value.startswith(f"{folder}{os.sep}")):
+            values[key] = "RUN_DIR" + value.removeprefix(folder)
+    return values
 
 
 def _flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -17,6 +17,7 @@ from diptych.errors import UserError, name_reason
 from diptych.files import write_text
 from diptych.methods import Method
 from diptych.methods.pretrained import keep_pretrained
+from diptych.terminal import say
 from diptych.training.allocation import keep_freed_memory
 from diptych.training.checkpoint import RunState
 from diptych.training.checkpoint_files import clear_leftovers
@@ -25,37 +26,48 @@ from diptych.training.job import Job
 from diptych.training.lock import lock_run
 from diptych.training.machine import choose_layout, require_compiler, start_loggers
 from diptych.training.memory import MemoryOptions, explained_exhaustion, list_networks
+from diptych.training.objective import check_objective, read_objective
 from diptych.training.recipe import Recipe, build, read_recipe
 from diptych.training.resume import choose_checkpoint
+from diptych.training.run_log import keep_log
 
 
-def train(config: Mapping[str, Any], raw: Mapping[str, Any], text: str, job: Job) -> None:
+def train(config: Mapping[str, Any], raw: Mapping[str, Any], text: str, job: Job) -> float | None:
     """Check the recipe, build its parts, the data first so that missing images are noticed at once, and train.
 
     `config` is the composed configuration as plain data, `raw` the same with its interpolations, `text` what the run
-    folder keeps of it; `job` are the processes that train together.
+    folder keeps of it; `job` are the processes that train together. The first of them returns the score that the recipe
+    names as its `objective`, all others and without one None.
     """
     recipe, record = read_recipe(config), hide_environment(raw, config)
     _prepare_process(recipe.seed)
-    run_dir = Path(recipe.run_dir)
+    run_dir, objective = Path(recipe.run_dir), recipe.objective
     data = build("data", recipe.data)
     with lock_run(run_dir, job.name) if job.leads else nullcontext():
         clear_leftovers(run_dir / "checkpoints")
         record = {**record, "data_fingerprint": data.fingerprint}
         resumption = choose_checkpoint(run_dir, recipe.resume)
         method = _make_method(recipe, data, resumption.path is not None)
+        callbacks = [*build("callbacks", recipe.callbacks).values(), RunState(record)]
+        evaluates = any(getattr(callback, "evaluation", False) for callback in callbacks)
+        check_objective(objective, data, method.translators, evaluates)
         changes = resumption.check_changes(record, recipe.resume_changes == "allow")
+        resumption = resumption.find_fitting(method)
         if resumption.is_finished(run_dir) and not changes:
-            print(f"{run_dir}: this run is finished; nothing to do")
-            return
-        trainer = _make_trainer(recipe, data, method, RunState(record), job)
-        if trainer.is_global_zero:
-            for remark in (*resumption.remarks, *changes):
-                print(remark)
-            write_text(run_dir / "config.yaml", text)
-            trainer.loggers = start_loggers(trainer.loggers, record)
-        with explained_exhaustion(method, data.batch_size), explained_misconfiguration():
-            trainer.fit(method, data, ckpt_path=resumption.path, weights_only=True)
+            say(f"{run_dir}: this run is finished; nothing to do")
+            return read_objective(objective, run_dir)
+        crops = data.preparation.crops and not recipe.trainer.arguments.get("deterministic")
+        settings = {"max_epochs": method.schedule.total_epochs, "benchmark": crops, "callbacks": callbacks}
+        trainer = _make_trainer(recipe, settings | job.arrange(recipe.trainer.arguments))
+        with keep_log(run_dir / "train.log") if trainer.is_global_zero else nullcontext():
+            if trainer.is_global_zero:
+                for remark in (*resumption.remarks, *changes):
+                    say(remark)
+                write_text(run_dir / "config.yaml", text)
+                trainer.loggers = start_loggers(trainer.loggers, record)
+            with explained_exhaustion(method, data.batch_size), explained_misconfiguration():
+                trainer.fit(method, data, ckpt_path=resumption.path, weights_only=True)
+        return read_objective(objective, run_dir) if trainer.is_global_zero else None
 
 
 @contextmanager
@@ -67,15 +79,11 @@ def explained_misconfiguration() -> Iterator[None]:
         raise UserError(f"trainer: {name_reason(error)}") from error
 
 
-def _make_trainer(recipe: Recipe, data: UnpairedData, method: Method, state: RunState, job: Job) -> Trainer:
-    """Build Lightning's trainer with the recipe's callbacks and loggers; the checkpoint's `state` comes last."""
-    callbacks = [*build("callbacks", recipe.callbacks).values(), state]
-    arguments = recipe.trainer.arguments
-    settings = {"max_epochs": method.schedule.total_epochs, "callbacks": callbacks}
-    settings["benchmark"] = data.preparation.crops and not arguments.get("deterministic")
-    settings["logger"] = list(build("logger", recipe.logger or {}).values())
-    settings |= job.arrange(arguments)
-    trainer: Trainer = build("trainer", replace(recipe.trainer, arguments={**arguments, **settings}))
+def _make_trainer(recipe: Recipe, settings: Mapping[str, Any]) -> Trainer:
+    """Build Lightning's trainer with the recipe's loggers; `settings` are what follows from the other parts."""
+    loggers = list(build("logger", recipe.logger or {}).values())
+    arguments = {**recipe.trainer.arguments, **settings, "logger": loggers}
+    trainer: Trainer = build("trainer", replace(recipe.trainer, arguments=arguments))
     return trainer
 
 
@@ -111,7 +119,7 @@ def _make_method(recipe: Recipe, data: UnpairedData, resumed: bool) -> Method:
     if recipe.compile:
         require_compiler()
         compile_networks(method, dynamic=None if data.preparation.crops else True)
-        print("compile=true: the first batches take minutes, those after them are quicker", flush=True)
+        say("compile=true: the first batches take minutes, those after them are quicker")
     MemoryOptions(recipe.recompute, recipe.accumulate).apply(method)
     return method
 

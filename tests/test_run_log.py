@@ -1,0 +1,89 @@
+"""What a run leaves behind of what it said, and what a refused one leaves behind: nothing."""
+
+import logging
+import os
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from test_train import make_overrides, read_rows, run
+
+from diptych.errors import NumericError
+from diptych.training.run_log import keep_log, note
+
+pytestmark = pytest.mark.reliability
+STAMP = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d "
+
+
+def test_the_log_holds_what_was_said(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "train.log"
+    with pytest.raises(NumericError), keep_log(path):
+        print("one", end="")
+        print(" line")
+        print("\x1b[1mbold\x1b[0m \x1b]0;title\x07")
+        sys.stdout.write("\r\x1b[2Kdrawn over\n")
+        print("2026-01-02 03:04:05 with its own time")
+        print("on the standard error", file=sys.stderr)
+        logging.getLogger("somebody").warning("a record")
+        note("for the log alone")
+        raise NumericError("weights are not finite")
+    lines = path.read_text().splitlines()
+    assert all(re.match(STAMP, line) for line in lines)
+    said = [re.sub(f"^{STAMP}", "", line) for line in lines]
+    assert said[:3] == ["one line", "bold  ]0;title", "with its own time"]
+    assert said[3:] == ["on the standard error", "a record", "for the log alone", "error: weights are not finite"]
+    told = capfd.readouterr()
+    assert "drawn over" in told.out
+    assert "for the log alone" not in told.out
+
+
+def test_a_pipe_that_vanishes_stops_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C reaches the `tee` at the other end as well, and ends it first."""
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "w") as stream, monkeypatch.context() as patched:
+        patched.setattr(sys, "stdout", stream)
+        with keep_log(tmp_path / "train.log"):
+            print("before", flush=True)
+            os.close(reader)
+            print("after", flush=True)
+            print("and on", flush=True)
+    assert [line[20:] for line in (tmp_path / "train.log").read_text().splitlines()] == ["before", "after", "and on"]
+
+
+def test_a_short_run_leaves_a_row_and_a_log(
+    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    overrides = make_overrides(tiny_data, tmp_path / "run", "trainer.log_every_n_steps=50")
+    overrides += ["+callbacks.progress.line_seconds=0"]
+    run(monkeypatch, "experiment=custom", *overrides)
+    assert [row["iteration"] for row in read_rows(tmp_path / "run")] == ["2"]
+    told = capfd.readouterr().out
+    assert "from scratch, 1 epoch\n" in told
+    lines = (tmp_path / "run" / "train.log").read_text().splitlines()
+    assert all(re.match(STAMP, line) for line in lines)
+    assert any("from scratch, 1 epoch" in line for line in lines)
+    for line in (rf"^{STAMP}iteration {i}, epoch 1/1, .* images/s, .*cycle_a \d" for i in (1, 2)):
+        assert re.search(line, told, re.MULTILINE)
+        assert sum(bool(re.search(line, kept)) for kept in lines) == 1
+
+
+@pytest.mark.parametrize(
+    "mistake", ["data.root=/nowhere", "generator.network=Resnet", "resume=/nowhere.ckpt", "method._target_=os.system"]
+)
+def test_a_refused_run_leaves_no_folder(
+    mistake: str, tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(SystemExit):
+        run(monkeypatch, "experiment=custom", *make_overrides(tiny_data, tmp_path / "run"), mistake)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_refused_run_touches_no_file_of_another(
+    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "notes.txt").write_text("mine")
+    with pytest.raises(SystemExit):
+        run(monkeypatch, "experiment=custom", *make_overrides(tiny_data, tmp_path / "run"), "resume=/nowhere.ckpt")
+    assert (tmp_path / "run" / "notes.txt").read_text() == "mine"
