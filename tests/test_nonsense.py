@@ -46,10 +46,10 @@ RECIPES = {
     "experiment=flat2fluent": True,
     "experiment=custom": False,
     **dict.fromkeys(
-        (f"method={name}" for name in ("cut", "dclgan", "gcgan", "wct", "adain", "fusion", "johnson")), False
+        (f"experiment=emoji method={name}" for name in ("cut", "dclgan", "wct", "adain", "fusion", "johnson")), False
     ),
-    "method=cut +extra=[gram,low_resolution,ssim,total_variation]": False,
-    "logger=tensorboard discriminator=mixed generator=unet trainer=ddp": False,
+    "experiment=emoji method=gcgan +extra=[gram,low_resolution,ssim,total_variation]": False,
+    "experiment=custom logger=tensorboard discriminator=mixed generator=unet trainer=ddp": False,
 }
 """Recipes whose every key is tried, and whether always."""
 
@@ -137,7 +137,7 @@ NAMED = [  # what a user tried, and the key that the line names
     ("generator.width=0", r"generator\.width = 0: must lie between 1 and 1024"),
     ("generator.norm=layer", r"generator\.norm = 'layer': must be one of instance, batch, none"),
     ("domains=[A]", r"domains = \['A'\]: must be a list of 2"),
-    ("name=''", r"name = '': must be a name that can be printed"),
+    ("name=''", r"name = '': must be a name"),
     (
         "+extra=[gram,percptual]",
         r"there is no extra=percptual \(did you mean 'perceptual'\?\); there are colour, edges",
