@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.functional import l1_loss
 
+from diptych.arguments import Amount
 from diptych.errors import UserError
 from diptych.losses import Adversarial, LeCam, Penalty
 from diptych.methods.adversarial_loss import AdversarialLoss
@@ -17,6 +18,7 @@ from diptych.methods.method import Method
 from diptych.methods.player import Images, Player, Stateful, Terms
 from diptych.methods.pretrained import Pretrained
 from diptych.networks import Network, apply, build_for, initialise
+from diptych.networks.initialisation import Gain, Init
 
 RGB = {"a": 3, "b": 3}
 
@@ -37,9 +39,9 @@ class GANMethod(Method):
         penalty: Penalty | None = None,
         augmentation: Callable[[Tensor], Tensor] | None = None,
         lecam: LeCam | None = None,
-        pool_size: int = 0,
-        init: str = "normal",
-        init_gain: float = 0.02,
+        pool_size: Amount = 0,
+        init: Init = "normal",
+        init_gain: Gain = 0.02,
         channels: Mapping[str, int] = RGB,
         **base: Any,
     ) -> None:

@@ -8,6 +8,7 @@ from pytorch_lightning import LightningModule
 from torch import nn
 from torch.optim import Optimizer
 
+from diptych.arguments import Positive
 from diptych.errors import UserError
 from diptych.methods.extra import Extra, expand_directions
 from diptych.methods.player import Images, MakeOptimizer, Player, Stateful, Terms
@@ -37,7 +38,7 @@ class Method(LightningModule):
         optimizer: Mapping[str, MakeOptimizer],
         schedule: Schedule,
         extras: Mapping[str, Extra] | None = None,
-        clip: Mapping[str, float] | None = None,
+        clip: Mapping[str, Positive] | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
