@@ -19,10 +19,10 @@ CALL = {"_target_": "os.system", "command": "touch CANARY"}
 RESOLVED = "${oc.create:{_target_:sympy.sympify,a:CODE}}"
 FACTORY = {"handlers": {"x": {"()": "torch.hub.load", "repo_or_dir": "CANARY", "model": "x", "source": "local"}}}
 HOSTILE = {  # what a recipe's file may hold, and the key that the line names
-    "a resolver makes the target": ({"method": {"penalty": RESOLVED}}, "method.penalty._target_: sympy"),
+    "a resolver makes the target": ({"method": {"penalty": RESOLVED}}, "method.penalty._target_ = 'sympy"),
     "a resolver makes a part of the target": (
         {"method": {"penalty": {"_target_": "${oc.decode:os.sys}tem", "command": "x"}}},
-        "method.penalty._target_: os.system",
+        "method.penalty._target_ = 'os.system'",
     ),
     "a key of another part is the target": (
         {"name": "os.system", "method": {"penalty": {"_target_": "${name}"}}},
@@ -181,7 +181,7 @@ def test_what_is_resolved_is_not_resolved_again() -> None:
     plain = {"name": "x", "method": {"_target_": "diptych.losses.R1"}, "seed": "${oc.env:HOME}"}
     with pytest.raises(UserError, match=r"domains is not set"):
         read_recipe(plain)
-    with pytest.raises(UserError, match=r"^method\._target_: \$\{name\} is not allowed"):
+    with pytest.raises(UserError, match=r"^method\._target_ = '\$\{name\}': is not allowed"):
         find_class("method", "${name}")
 
 

@@ -257,7 +257,7 @@ def test_recipes_name_only_classes_of_known_packages(
     with pytest.raises(SystemExit) as stop:
         run(monkeypatch, f"run_dir={tmp_path / 'run'}", f"method.adversarial._target_={target}")
     assert stop.value.code == 2
-    assert f"method.adversarial._target_: {target} is not allowed" in capfd.readouterr().err
+    assert f"method.adversarial._target_ = {target!r}: is not allowed" in capfd.readouterr().err
     assert not (tmp_path / "run").exists()
 
 

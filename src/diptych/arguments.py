@@ -2,10 +2,12 @@
 
 import inspect
 import math
+import re
 import reprlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import (
@@ -47,6 +49,14 @@ class Range:
 
 
 @dataclass(frozen=True)
+class Pattern:
+    """A regular expression that the whole of a word must match, and what that means."""
+
+    regex: str
+    meaning: str
+
+
+@dataclass(frozen=True)
 class Part(Generic[T]):
     """An object that is still to be built: its class and arguments; `later`: what builds it is wanted, not itself."""
 
@@ -55,6 +65,8 @@ class Part(Generic[T]):
     later: bool = False
 
 
+Label = Annotated[str, Pattern(r"[^\x00-\x1f\x7f]+", "a name that can be printed")]
+FilePath = Annotated[str, Pattern(r"[^\x00]+", "a path")]
 Count = Annotated[int, Range(1, 1_000_000_000)]
 """At least one of something."""
 Amount = Annotated[int, Range(0, 1_000_000_000)]
@@ -102,6 +114,7 @@ class Argument(NamedTuple):
     required: bool
 
 
+@cache
 def list_arguments(cls: type) -> tuple[dict[str, Argument], bool]:
     """Return a class's arguments by name, and whether it takes others besides.
 
@@ -171,6 +184,8 @@ def _show(value: Any) -> str:
 
 def _find_excess(place: str, value: Any, bounds: Sequence[Any]) -> str | None:
     for bound in bounds:
+        if isinstance(bound, Pattern) and isinstance(value, str) and not re.fullmatch(bound.regex, value, re.DOTALL):
+            return f"{place} = {_show(value)}: must be {bound.meaning}"
         if isinstance(bound, Range) and type(value) in (int, float) and not bound.low <= value <= bound.high:
             known = f"lie between {bound.low} and {bound.high}" if bound.high < math.inf else f"be at least {bound.low}"
             return f"{place} = {_show(value)}: must {known}"

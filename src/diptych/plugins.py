@@ -1,5 +1,6 @@
 """Somebody else's installed packages, which say by entry points where their networks, methods and terms are."""
 
+from functools import cache
 from importlib.metadata import entry_points
 
 from diptych.errors import name_reason
@@ -24,6 +25,7 @@ def load_plugins(group: str) -> None:
             complain(f"warning: {what} cannot be imported: {name_reason(error)}")
 
 
+@cache
 def list_modules() -> list[str]:
     """Return the modules of all entry points of all groups."""
     points = (point for group in GROUPS for point in entry_points(group=group))

@@ -10,7 +10,7 @@ import torch
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
 
-from diptych.arguments import Count, Range, Seed
+from diptych.arguments import FilePath, Label, Range, Seed
 from diptych.data.cache import PixelCache, estimate_bytes
 from diptych.data.domain import Domain
 from diptych.data.installer import install_dataset
@@ -41,12 +41,12 @@ class UnpairedData(LightningDataModule):
 
     def __init__(
         self,
-        root: str | None = None,
-        path_a: str | None = None,
-        path_b: str | None = None,
-        test_path_a: str | None = None,
-        test_path_b: str | None = None,
-        download: str | None = None,
+        root: FilePath | None = None,
+        path_a: FilePath | None = None,
+        path_b: FilePath | None = None,
+        test_path_a: FilePath | None = None,
+        test_path_b: FilePath | None = None,
+        download: Label | None = None,
         preset: Preset = "resize_and_crop",
         load_size: Side = 286,
         crop_size: Side = 256,
@@ -61,15 +61,15 @@ class UnpairedData(LightningDataModule):
         on_error: Literal["raise", "skip"] = "raise",
         augment: Callable[[Tensor], Tensor] | None = None,
         batch_size: Annotated[int, Range(1, 65536)] = 1,
-        epoch_size: Count | None = None,
+        epoch_size: Annotated[int, Range(1, 100_000_000)] | None = None,
         drop_last: bool = False,
         workers: Annotated[int, Range(0, 1024)] = 4,
         cache: bool | Literal["auto"] = "auto",
-        cache_dir: str | None = None,
+        cache_dir: FilePath | None = None,
         cache_gib: Annotated[float, Range(0, 1e6)] = 20.0,
         swap: bool = False,
         paired: bool = False,
-        domains: tuple[str, str] = ("A", "B"),
+        domains: tuple[Label, Label] = ("A", "B"),
         seed: Seed = 0,
     ) -> None:
         super().__init__()

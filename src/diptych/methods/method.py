@@ -14,7 +14,7 @@ from diptych.methods.extra import Extra, expand_directions
 from diptych.methods.player import Images, MakeOptimizer, Player, Stateful, Terms
 from diptych.methods.rendering import Recall, Render, Rendering, WholeBatch
 from diptych.methods.schedule import Schedule
-from diptych.methods.weights import Weights
+from diptych.methods.weights import Weight, Weights
 from diptych.networks import Network
 
 
@@ -34,7 +34,7 @@ class Method(LightningModule):
 
     def __init__(
         self,
-        weights: Mapping[str, Mapping[str, float]],
+        weights: Mapping[str, Mapping[str, Weight]],
         optimizer: Mapping[str, MakeOptimizer],
         schedule: Schedule,
         extras: Mapping[str, Extra] | None = None,

@@ -79,13 +79,14 @@ def make_network(network: str, arguments: Mapping[str, Any]) -> Network:
     return cls(**validate(cls, arguments))
 
 
-def find_network(name: object) -> type[Network]:
-    """Return the registered network of a name; `UserError` says which there are."""
+def find_network(name: object, place: str = "") -> type[Network]:
+    """Return the registered network of a name; `UserError` says which there are, and where a recipe has it."""
     if name not in names():
         load_plugins("diptych.networks")  # whose classes register themselves
     cls = _NETWORKS.get(name) if isinstance(name, str) else None
     if cls is None:
-        raise UserError(f"unknown network {name!r}{suggest(str(name), names())}; known: {', '.join(names())}")
+        said = f"{place}: unknown" if place else "unknown"
+        raise UserError(f"{said} network {name!r}{suggest(str(name), names())}; known: {', '.join(names())}")
     return cls
 
 

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from importlib import import_module
 from inspect import isabstract
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pytorch_lightning import Trainer
 from pytorch_lightning.loggers import WandbLogger
 from torch.optim import Optimizer
 
-from diptych.arguments import Count, Range, suggest
+from diptych.arguments import Amount, Count, Pattern, Range, suggest
 from diptych.errors import UserError, name_reason
 from diptych.plugins import list_modules
 
@@ -50,11 +50,13 @@ FOREIGN: dict[type, dict[str, Any]] = {
         "alpha": _BETA,
     },
     Trainer: {
-        "devices": Count | str | list[Annotated[int, Range(0)]],
+        "accelerator": Literal["auto", "cpu", "cuda", "gpu", "mps", "tpu"],
+        "devices": Count | Annotated[str, Pattern(r"auto|\d+(,\d+)*", "auto or numbers")] | list[Amount],
         "num_nodes": Count,
         "limit_train_batches": _BATCHES,
         "log_every_n_steps": Count,
-        "num_sanity_val_steps": Annotated[int, Range(0)],
+        "num_sanity_val_steps": Amount,
+        "use_distributed_sampler": Literal[False],
     },
     WandbLogger: {"settings": Mapping[str, float]},
 }
@@ -70,7 +72,7 @@ def find_class(place: str, target: object) -> type:
         own = isinstance(found, type) and f"{found.__module__}.".startswith(tuple(f"{home}." for home in homes))
         if isinstance(found, type) and (own or not homes) and not isabstract(found):
             return found
-    raise UserError(f"{place}._target_: {target} is not allowed in a recipe{suggest(str(target), _list_names())}")
+    raise UserError(f"{place}._target_ = {target!r}: is not allowed in a recipe{suggest(str(target), _list_names())}")
 
 
 def list_bounds(cls: type) -> dict[str, Any]:

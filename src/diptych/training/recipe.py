@@ -8,11 +8,12 @@ from typing import Annotated, Any, Literal, get_type_hints
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.loggers import Logger
 
-from diptych.arguments import Part, Range, Seed, find_problem, list_arguments, suggest
+from diptych.arguments import FilePath, Label, Part, Range, Seed, find_problem, list_arguments, suggest
 from diptych.data import UnpairedData
 from diptych.errors import UserError, name_reason
 from diptych.methods import Method
 from diptych.networks.registry import PRETRAINED, choose_arguments, find_network, validate
+from diptych.training.checkpoint_files import CheckpointFiles
 from diptych.training.classes import find_class, list_bounds
 from diptych.training.machine import require_devices
 
@@ -24,16 +25,16 @@ _FOLLOWING = ("in_channels", "out_channels")
 class Recipe:
     """The keys at a recipe's top; parts that name a `_target_` are checked and not yet built."""
 
-    name: str
-    domains: tuple[str, str]
+    name: Label
+    domains: tuple[Label, Label]
     seed: Seed
     precision: Literal["fp32", "bf16", "auto"]
     channels_last: bool | Literal["auto"]
     compile: bool
     recompute: bool
     accumulate: Annotated[int, Range(1, 4096)]
-    run_dir: str
-    resume: str | None
+    run_dir: FilePath
+    resume: FilePath | None
     resume_changes: Literal["refuse", "allow"]
     data: Part[UnpairedData]
     generator: Mapping[str, Any]
@@ -60,7 +61,7 @@ def read_recipe(recipe: Mapping[str, Any]) -> Recipe:
     for role in ("generator", "discriminator"):
         _check_network(role, values[role])
         own = values["method"].arguments.get(role)
-        if isinstance(own, Mapping) and own != values[role]:
+        if isinstance(own, Mapping):
             _check_network(f"method.{role}", own)
     checked = Recipe(**values)
     _check_together(checked)
@@ -100,7 +101,7 @@ def _check_network(place: str, settings: Mapping[str, Any]) -> None:
     """Raise `UserError` unless there is this network, with these arguments and weights to start from."""
     for name in PRETRAINED.keys() & settings.keys():
         _require(f"{place}.{name}", settings[name], PRETRAINED[name])
-    validate(find_network(settings.get("network")), choose_arguments(settings, _FOLLOWING), place)
+    validate(find_network(settings.get("network"), f"{place}.network"), choose_arguments(settings, _FOLLOWING), place)
 
 
 def _check_together(recipe: Recipe) -> None:
@@ -111,6 +112,10 @@ def _check_together(recipe: Recipe) -> None:
             f"accumulate = {recipe.accumulate}: a batch of data.batch_size = {batch_size} has fewer images than that"
         )
     trainer = recipe.trainer.arguments
+    if not any(getattr(part, "kind", None) is CheckpointFiles for part in trainer.get("plugins") or ()):
+        raise UserError(
+            "trainer.plugins needs {_target_: …CheckpointFiles}, which writes checkpoints whole or not at all"
+        )
     require_devices(trainer.get("devices", "auto"), trainer.get("accelerator", "auto"))
 
 
