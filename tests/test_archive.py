@@ -1,9 +1,11 @@
 """Unpacking: honest archives whole, hostile and broken ones not at all."""
 
+import gzip
 import io
 import random
 import stat
 import tarfile
+import tracemalloc
 import zipfile
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -178,12 +180,12 @@ def test_a_tar_that_ends_between_members_is_incomplete(folder: Path) -> None:
     assert refuse(archive) == "its end is missing"
 
 
-@pytest.mark.parametrize(("size", "reason"), [(2**50, "MemoryError"), (2**80, "cannot fit 'int'")])
-def test_a_header_that_claims_too_much_is_damage(folder: Path, size: int, reason: str) -> None:
+@pytest.mark.parametrize("size", [2**50, 2**80])
+def test_a_header_that_claims_too_much_is_damage(folder: Path, size: int) -> None:
     header = tarfile.TarInfo("name")
     header.type, header.size = tarfile.XHDTYPE, size
     (folder / "set.tar").write_bytes(header.tobuf(tarfile.GNU_FORMAT) + bytes(2**16))
-    assert refuse(folder / "set.tar").startswith(reason)
+    assert refuse(folder / "set.tar") == f"a header in it claims {size} bytes"
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -207,3 +209,44 @@ def test_damage_of_any_kind_is_an_error_of_one_line(folder: Path, kind: str) -> 
 def test_other_files_are_no_archives(folder: Path, content: bytes) -> None:
     (folder / "set.zip").write_bytes(content)
     refuse(folder / "set.zip")
+
+
+def pack_claim(path: Path, kind: bytes, size: int) -> Path:
+    """Write a .tar.gz whose first header claims, and has, so many bytes of zeros for a name or a remark."""
+    header = tarfile.TarInfo("name")
+    header.type, header.size = kind, size
+    with gzip.open(path, "wb", compresslevel=9) as packed:
+        packed.write(header.tobuf(tarfile.GNU_FORMAT))
+        for _ in range(size // 2**20):
+            packed.write(bytes(2**20))
+    return path
+
+
+@pytest.mark.reliability
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME], ids=["x", "g", "L"])
+def test_a_header_that_unpacks_to_a_bomb_takes_no_memory(folder: Path, kind: bytes) -> None:
+    archive = pack_claim(folder / "set.tar.gz", kind, 64 * 2**20)
+    assert archive.stat().st_size < 2**17
+    tracemalloc.start()
+    try:
+        assert "claims 67108864 bytes" in refuse(archive)
+        assert tracemalloc.get_traced_memory()[1] < 8 * 2**20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.reliability
+def test_many_members_take_no_memory(folder: Path) -> None:
+    archive = pack(folder / "set.tar.gz", {f"{number}.jpg": b"" for number in range(5000)})
+    tracemalloc.start()
+    try:
+        extract(archive, folder / "out", lambda path: path if path.name == "0.jpg" else None)
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.reliability
+@pytest.mark.parametrize("kind", BOTH)
+def test_a_name_without_end_is_refused(folder: Path, kind: str) -> None:
+    assert "it has a name of 2004 characters" in refuse(pack(folder / kind, {"a/" * 1000 + "name": b""}))

@@ -175,3 +175,52 @@ def test_sizes_are_estimated_from_headers(tmp_path: Path) -> None:
         paths.append(tmp_path / f"{index}.png")
     assert estimate_bytes(paths, PICTURE, None) == (100 + 200) * 3
     assert estimate_bytes(paths, Form(1, (0, 1)), (8, 8)) == 64 * 4 * 2
+
+
+def read_cached(cache: PixelCache, image: Path, pixels: torch.Tensor) -> bool:
+    """Whether the right pixels come out, whatever lies in the cache."""
+    found = cache.load(image, "", lambda: pixels)
+    return found.dtype == pixels.dtype and torch.equal(found, pixels)
+
+
+@pytest.mark.reliability
+def test_every_damaged_byte_of_a_header_is_noticed_and_counted(image: Path, tmp_path: Path) -> None:
+    """Of those bytes too with which NumPy reads another shape, type or order of axes without a word."""
+    pixels = torch.arange(48, dtype=torch.uint8).reshape(3, 4, 4)
+    read_cached(PixelCache(tmp_path / "cache", PLENTY), image, pixels)
+    (file,) = (tmp_path / "cache").rglob("*.npy")
+    whole = file.read_bytes()
+    header = whole.index(b"\n") + 1
+    assert len(whole) == header + 48 + 4
+    for place in range(header):
+        for value in (whole[place] ^ 1, whole[place] ^ 0x80, 0, ord(" "), ord("3"), ord("(")):
+            if value == whole[place]:
+                continue
+            file.write_bytes(whole[:place] + bytes([value]) + whole[place + 1 :])
+            cache = PixelCache(tmp_path / "cache", PLENTY)
+            assert read_cached(cache, image, pixels), (place, value)
+            assert cache.damaged == 1, (place, value)
+    assert file.read_bytes() == whole
+
+
+@pytest.mark.reliability
+def test_an_entry_damaged_after_it_was_verified_is_made_again(image: Path, tmp_path: Path) -> None:
+    pixels = torch.arange(48, dtype=torch.uint8).reshape(3, 4, 4)
+    cache = PixelCache(tmp_path / "cache", PLENTY)
+    assert read_cached(cache, image, pixels)
+    assert read_cached(cache, image, pixels)
+    (file,) = (tmp_path / "cache").rglob("*.npy")
+    file.write_bytes(file.read_bytes().replace(b"'shape': (3,", b"'shape': (3("))
+    assert read_cached(cache, image, pixels)
+    assert cache.damaged == 1
+
+
+@pytest.mark.reliability
+def test_a_damaged_entry_is_reported_with_its_image(image: Path, tmp_path: Path) -> None:
+    domain = Domain([image], Preparation(20, 20), cache=PixelCache(tmp_path / "cache", PLENTY))
+    pixels = domain.load(0, Notes()).clone()
+    (file,) = (tmp_path / "cache").rglob("*.npy")
+    file.write_bytes(file.read_bytes()[:-7])
+    again, notes = Domain([image], Preparation(20, 20), cache=PixelCache(tmp_path / "cache", PLENTY)), Notes()
+    assert torch.equal(again.load(0, notes), pixels)
+    assert notes.remarks == [("its prepared pixels in the cache were damaged and are made again", str(image))]

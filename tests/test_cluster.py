@@ -126,6 +126,12 @@ def test_a_sweep_is_no_job_for_several_tasks(
     assert not list(tmp_path.rglob("config.yaml"))
 
 
+def test_a_sweep_starts_no_processes_of_its_own() -> None:
+    assert Job(sweeps=True).arrange({"devices": 1}) == {}
+    with pytest.raises(UserError, match="-m with several processes"):
+        Job(sweeps=True).arrange({"strategy": "ddp"})
+
+
 def test_a_script_of_slurm_is_alone_but_cannot_start_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in make_slurm(0, 29500).items():
         monkeypatch.setenv(name, value)

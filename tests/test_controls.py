@@ -190,8 +190,8 @@ def test_numbers_of_one_range_are_mixed_in_full_depth(place: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (["--strength", "2"], 2, "strength = 2 must lie between 0 and 1"),
-        (["--strength", "nan"], 2, "strength = nan must lie between 0 and 1"),
+        (["--strength", "2"], 2, "--strength: 2 must be a number of at least 0 and at most 1"),
+        (["--strength", "nan"], 2, "--strength: nan must be a number of at least 0 and at most 1"),
         (["--colours", "sepia"], 2, "colours = sepia must be one of"),
         (
             ["--colours", "transfer"],

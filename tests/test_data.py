@@ -11,6 +11,7 @@ from conftest import write_noise
 
 from diptych.data import Domain, EpochBatches, Preparation, UnpairedData, UnpairedImages, list_images
 from diptych.errors import DataError, UserError
+from diptych.methods import Schedule
 from diptych.randomness import seed_generator
 
 
@@ -43,12 +44,33 @@ def test_an_epoch_shows_every_image_of_the_larger_domain(tiny_data: Path) -> Non
     assert all(arrived[domain].dtype == torch.float32 and arrived[domain].abs().max() <= 1 for domain in "ab")
 
 
-def test_batches_are_a_function_of_seed_and_iteration() -> None:
-    whole = [batch for epoch in range(3) for batch in EpochBatches(7, 2, 0, iteration=lambda e=epoch: 4 * e)]
-    assert whole != [batch for epoch in range(3) for batch in EpochBatches(7, 2, 1, iteration=lambda e=epoch: 4 * e)]
-    for iteration in range(12):
-        rest = list(EpochBatches(7, 2, 0, iteration=lambda i=iteration: i))
-        assert rest == whole[iteration : 4 * (iteration // 4 + 1)]
+def go_on(images_seen: int, batch_size: int = 2, seed: int = 0, **settings: bool) -> EpochBatches:
+    return EpochBatches(7, batch_size, seed, images_seen=lambda: images_seen, **settings)
+
+
+def test_batches_are_a_function_of_seed_and_images_seen() -> None:
+    whole = [batch for epoch in range(3) for batch in go_on(7 * epoch)]
+    assert whole != [batch for epoch in range(3) for batch in go_on(7 * epoch, seed=1)]
+    seen = 0
+    for iteration, batch in enumerate(whole):
+        assert list(go_on(seen)) == whole[iteration : 4 * (iteration // 4 + 1)]
+        seen += len(batch)
+
+
+@pytest.mark.parametrize("seen", [2, 4, 6, 7, 9])
+def test_an_epoch_goes_on_where_it_was_with_other_batches(seen: int) -> None:
+    """Of the same epoch as the schedule's, the images that have not been shown, in the same order."""
+    (epoch, position), begun = divmod(seen, 7), seen
+    order = [draw for batch in go_on(7 * epoch) for draw in batch]
+    for batch_size in (1, 3, 4):
+        seen = begun
+        assert [draw for batch in go_on(seen, batch_size) for draw in batch] == order[position:]
+        whole = go_on(seen, batch_size, drop_last=True)
+        halvings = Schedule(9, 9, "step", step_epochs=1, gamma=0.5)
+        for batch in whole:
+            assert len(batch) == batch_size
+            assert 0.5 ** batch[0][0] == halvings.factor(seen, whole.images_per_epoch)
+            seen += batch_size
 
 
 @pytest.mark.parametrize("items", [1, 5, 8])

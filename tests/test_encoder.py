@@ -42,7 +42,7 @@ def test_a_file_says_which_vgg_it_is_of(tmp_path: Path) -> None:
     assert read.kind == "small"
     for name, tensor in small(paint(0), ("relu1_1", "conv5_1")).items():
         assert torch.equal(read(paint(0), (name,))[name], tensor)
-    with pytest.raises(UserError, match="no ImageNet weights of the small VGG; set weights to own"):
+    with pytest.raises(UserError, match="no ImageNet weights of the small VGG; choose own"):
         Vgg("small", "imagenet")
 
 

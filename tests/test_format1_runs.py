@@ -12,7 +12,7 @@ from test_train import read_rows, run
 from diptych import load_translator
 from diptych.errors import UserError
 from diptych.training.resume import Resumption
-from diptych.translators.bundle import CHECKPOINT_FORMAT
+from diptych.translators.header import FORMAT
 
 FORMAT1 = Path(__file__).parent / "data" / "format1"
 EXPECTED = load_file(FORMAT1 / "expected.safetensors")
@@ -56,7 +56,7 @@ def test_a_switch_that_is_gone_says_nothing_of_a_run() -> None:
     """Of older formats only: where today's recipes differ, a key that is missing is a difference."""
     recipe = {"seed": 0, "method": {"clip": {}}}
     before = {**recipe, "gone": "auto"}
-    for version, changes in ((1, []), (CHECKPOINT_FORMAT, ["changed since the checkpoint: gone: auto → None"])):
+    for version, changes in ((1, []), (FORMAT, ["changed since the checkpoint: gone: auto → None"])):
         content = {"diptych": {"format": version, "recipe": before}}
         assert Resumption(Path("last.ckpt"), content).check_changes(recipe, allowed=True) == changes
     old = Resumption(Path("last.ckpt"), {"diptych": {"format": 1, "recipe": {**before, "seed": 1}}})

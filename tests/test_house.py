@@ -10,8 +10,9 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "src" / "diptych"
 LADDER = [
-    ["errors", "plugins", "files", "randomness", "signals"], ["images"], ["networks"], ["losses"], ["data"],
+    ["errors", "terminal", "plugins", "files", "randomness", "signals"], ["images"], ["networks"], ["losses"], ["data"],
     ["metrics"], ["translators"], ["methods"], ["training"], ["callbacks"], ["inference"], ["web"], ["cli"],
+    ["__main__"],
 ]  # fmt: skip
 RUNGS = {name: height for height, names in enumerate(LADDER) for name in names}
 GONE = "Thrift|persuade|Duel|Unopposed|landmarks|remembered|by_direction|PatchMapper|_Errand|_Manner|MemoryEstimate"
@@ -101,10 +102,35 @@ def test_libraries_stay_in_their_rooms(path: Path) -> None:
         assert inside.parts[0] in ("methods", "training", "callbacks") or inside == Path("data", "module.py")
 
 
+def find_prints(text: str) -> list[str]:
+    """Return what writes to the terminal past `diptych.terminal`: prints, consoles and bars of Rich, raw streams."""
+    found = []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            found += [called] if re.fullmatch(r"print|sys\.std(out|err)(\.buffer)?\.write(lines)?", called) else []
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "rich":
+            found += [alias.name for alias in node.names if alias.name in ("Console", "Progress", "print", "track")]
+    return found
+
+
+@pytest.mark.parametrize("path", [*SOURCES, ROOT / "train.py"], ids=lambda path: str(path.relative_to(ROOT)))
+def test_only_one_room_writes_to_the_terminal(path: Path) -> None:
+    """What comes from outside passes there, or it could move the cursor, forge lines, or be taken for markup."""
+    if path != PACKAGE / "terminal.py":
+        assert find_prints(path.read_text()) == []
+
+
+def test_writing_past_the_terminal_is_found() -> None:
+    text = "import sys\nfrom rich.console import Console, Group\nprint(1)\nsys.stderr.write('')\nsay(print_nothing())"
+    assert sorted(find_prints(text)) == ["Console", "print", "sys.stderr.write"]
+    assert find_prints((PACKAGE / "terminal.py").read_text())
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_words_are_the_fields(path: Path) -> None:
     text = path.read_text()
-    if path == PACKAGE / "training" / "checkpoint.py":
+    if path == PACKAGE / "translators" / "header.py":
         text = text.replace('"remembered"', "")  # a key in files of the first format, which stay readable
     assert not re.findall(rf"\b\w*(?:{GONE})\w*", text)
 
@@ -162,7 +188,7 @@ def test_the_house_that_the_readme_draws_is_the_one_that_stands() -> None:
     assert drawn
     rungs = [[name.strip() for name in rung.split(",")] for rung in drawn[1].split("←")]
     rungs = [names for names in rungs if names != [""]]  # where a line ends in the middle
-    standing = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in SOURCES} - {"__init__"}
+    standing = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in SOURCES} - {"__init__", "__main__"}
     built = [[name for name in names if name in standing] for names in LADDER]
     assert rungs == [*filter(None, built), ["train.py"]]
     assert standing == {name for names in built for name in names}

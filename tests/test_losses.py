@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from conftest import WEIGHTS, make_cyclegan
 from torch import nn
 
 from diptych.errors import UserError
@@ -45,6 +46,7 @@ FORMULAS = {
     Hinge: (lambda x: max(0, 1 - x), lambda x: max(0, 1 + x), lambda x: -x),
     Wasserstein: (lambda x: -x, lambda x: x, lambda x: -x),
 }
+HALVED = (LeastSquares, CrossEntropy, NonSaturating)  # LSGAN's equation 9; pix2pix, section 3.3; CUT's code
 
 
 @pytest.mark.parametrize("kind", FORMULAS, ids=lambda kind: kind.__name__)
@@ -52,7 +54,8 @@ def test_adversarial_formula(kind: type[Adversarial]) -> None:
     on_real, on_fake, generator = FORMULAS[kind]
     game = kind()
     real, fake = torch.tensor(REAL, dtype=torch.float64), torch.tensor(FAKE, dtype=torch.float64)
-    expected = 0.5 * (mean([on_real(x) for x in REAL]) + mean([on_fake(x) for x in FAKE]))
+    whole = mean([on_real(x) for x in REAL]) + mean([on_fake(x) for x in FAKE])
+    expected = whole / 2 if kind in HALVED else whole
     assert game.discriminator(real, fake).item() == pytest.approx(expected, abs=1e-12)
     assert game.generator(fake).item() == pytest.approx(mean([generator(x) for x in FAKE]), abs=1e-12)
 
@@ -88,6 +91,19 @@ def test_gradient_penalties_of_a_linear_critic() -> None:
     penalty.backward()
     assert critic.slope.grad is not None
     assert critic.slope.grad.item() == pytest.approx(0.5 * pixels)
+
+
+def test_a_gradient_penalty_weighted_10_is_equation_3_of_wgan_gp() -> None:
+    """E[D(fake)] - E[D(real)] + 10 E[(‖∇D‖ - 1)²], through the method's own sum; the penalty of a fixed slope."""
+    weights = {"generator": WEIGHTS["generator"], "discriminator": {**WEIGHTS["discriminator"]}}
+    weights["discriminator"] |= {"penalty_a": 10.0, "penalty_b": 10.0}
+    method = make_cyclegan(adversarial=Wasserstein(), penalty=GradientPenalty(), pool_size=0, weights=weights)
+    method.discriminator_b = Linear(0.25)
+    real, fake = torch.rand(2, 3, 4, 4, dtype=torch.float64), torch.rand(2, 3, 4, 4, dtype=torch.float64)
+    terms = method.discriminator_loss("b", {"real_b": real, "fake_b": fake})
+    norm = 0.25 * (3 * 4 * 4) ** 0.5
+    equation = 0.25 * (fake.sum((1, 2, 3)).mean() - real.sum((1, 2, 3)).mean()) + 10 * (norm - 1) ** 2
+    torch.testing.assert_close(method.weights.sum("discriminator", terms), equation.detach())
 
 
 def test_low_resolution_sees_colours_and_not_detail() -> None:

@@ -173,7 +173,7 @@ def test_offline_the_missing_file_and_the_way_out_are_named(tmp_path: Path, monk
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     assert module._find_url("vgg19").endswith("/vgg19-dcbb9e9d.pth")
     monkeypatch.setattr(module, "_find_url", lambda kind: "http://127.0.0.1:9/vgg19-dcbb9e9d.pth")
-    message = r"vgg19-dcbb9e9d\.pth is not there and cannot be downloaded.*set weights to own"
+    message = r"vgg19-dcbb9e9d\.pth is not there and cannot be downloaded.*choose own"
     with pytest.raises(MachineError, match=message):
         Vgg()
 

@@ -21,11 +21,17 @@ from diptych.training.checkpoint import RunState
 from diptych.training.checkpoint_files import CheckpointFiles, clear_leftovers, find_newest, verify_checkpoint
 from diptych.training.lock import lock_run
 
+LIGHTNING = {
+    "epoch": 0, "global_step": 0, "pytorch-lightning_version": "2.6.6", "loops": {}, "callbacks": {},
+    "optimizer_states": [], "lr_schedulers": [],
+}
+"""What Lightning adds to a checkpoint."""
+
 
 @pytest.fixture
 def checkpoint() -> dict:
     method = make_cyclegan()
-    content = {"state_dict": method.state_dict()}
+    content = {"state_dict": method.state_dict(), **LIGHTNING}
     RunState().on_save_checkpoint(make_trainer(), method, content)
     return content
 

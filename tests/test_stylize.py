@@ -95,21 +95,21 @@ def test_a_grid_shows_every_style_at_every_strength(pictures: Path, small_vgg: N
     ("words", "message"),
     [
         (["--style", "nope.png"], "nope.png"),
-        (["--weight", "style=much"], "--weight style=much: say TERM=NUMBER"),
+        (["--weight", "style=much"], "--weight: style=much: say TERM=NUMBER"),
         (["--weight", "colour=1"], "weights of colour: there must be those of content, style, total_variation"),
         (["--style-mask", "a.png", "--style-mask", "b.png"], "--style-mask is given 2 times and --style 1 times"),
         (["--optimizer", "sgd"], "optimizer = sgd must be one of lbfgs, adam, scipy"),
         (["--recipe", "secret"], "--recipe secret: must be one of plain, classic"),
-        (["--style-scale", "0"], "--style-scale 0: must be above 0"),
+        (["--style-scale", "0"], "--style-scale: 0 must be a number above 0 and at most 100"),
         (["--content-layer", "conv9_9"], "Vgg has no layer 'conv9_9'"),
-        (["--grid", "a,b"], "--grid a,b: say strengths with commas"),
+        (["--grid", "a,b"], "--grid: a,b: say strengths with commas"),
         (["--grid", "0,1", "--strength", "0.5"], "a grid shows several results: leave every and strength out"),
         (["--colours", "sepia"], "colours = sepia must be one of result, luminance, transfer"),
         (["--engine", "onnx"], "--engine onnx is for networks: optimisation runs by torch in fp32"),
         (["--precision", "bf16"], "--precision bf16 is for networks"),
         (["--translator", str(FORMAT1 / "adain.safetensors"), "--optimizer", "adam"], "--optimizer is of optimisation"),
         (["--translator", str(FORMAT1 / "adain.safetensors"), "--seed", "1"], "takes no seed; it takes style by image"),
-        (["--strength", "2"], "strength = 2 must lie between 0 and 1"),
+        (["--strength", "2"], "--strength: 2 must be a number of at least 0 and at most 1"),
     ],
 )
 def test_mistakes_are_one_line(
@@ -133,7 +133,8 @@ def test_without_weights_the_way_out_is_named(
     assert main(["stylize", str(pictures / "content.png"), *words]) == 6
     line = next(line for line in capfd.readouterr().err.splitlines() if line.startswith("error"))
     assert str(tmp_path / "cache") in line
-    assert "set weights to own (small, comes along), random or a file" in line
+    assert line.startswith("error: --encoder imagenet: ")
+    assert "choose own (small, comes along), random or a file" in line
 
 
 def test_the_encoder_that_comes_along_paints(pictures: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -182,7 +182,7 @@ def spoil(path: Path, kind: str, translator: NetworkTranslator) -> None:
         ("x.safetensors", "nan", "'model.1.bias' holds NaN or infinity"),
         ("x.safetensors", "huge header", "not a whole safetensors file"),
         ("x.safetensors", "overlapping", "not a whole safetensors file"),
-        ("x.safetensors", "target", "unknown network"),
+        ("x.safetensors", "target", "network = {'_target_': 'os.system'}: must be a valid string"),
         ("x.safetensors", "discriminator", "judges images, it makes none"),
         ("x.pth", "html", "neither a bundle, nor a checkpoint, nor plain tensors"),
         ("x.pth", "list", "holds a list"),

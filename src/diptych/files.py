@@ -27,6 +27,19 @@ def write_whole(path: Path) -> Iterator[Path]:
         raise MachineError(f"{path}: cannot be written ({error.strerror or error})") from None
 
 
+def require_writable(folder: Path, file: Path | None = None) -> None:
+    """Raise `MachineError` where a folder, which may have to be made first, or a file in it cannot be written."""
+    place = folder
+    while not os.path.lexists(place) and place != place.parent:
+        place = place.parent
+    reason = "" if os.access(place, os.W_OK | os.X_OK) else "Permission denied"
+    reason = reason if place.is_dir() else f"{place} is no folder"
+    if file is not None and file.is_dir():
+        reason = "it is a folder"
+    if reason:
+        raise MachineError(f"{file or folder}: cannot be written ({reason})")
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file."""
     with write_whole(path) as temporary:

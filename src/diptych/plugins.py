@@ -1,9 +1,9 @@
 """Somebody else's installed packages, which say by entry points where their networks, methods and terms are."""
 
-import sys
 from importlib.metadata import entry_points
 
 from diptych.errors import name_reason
+from diptych.terminal import complain
 
 GROUPS = ("diptych.networks", "diptych.methods", "diptych.losses", "diptych.metrics")
 _TRIED: set[tuple[str, str, str]] = set()
@@ -21,7 +21,7 @@ def load_plugins(group: str) -> None:
         except Exception as error:  # whatever a foreign module raises, the others are not to blame
             package = point.dist.name if point.dist else "an installed package"
             what = f"entry point {point.name} = {point.value} ({group}) of {package}"
-            print(f"warning: {what} cannot be imported: {name_reason(error)}", file=sys.stderr)
+            complain(f"warning: {what} cannot be imported: {name_reason(error)}")
 
 
 def list_packages() -> list[str]:

@@ -12,6 +12,8 @@ from diptych.callbacks.ema import find_translators
 from diptych.data import UnpairedData
 from diptych.methods import Method
 from diptych.metrics import symptoms
+from diptych.terminal import say
+from diptych.training.looking import looking
 from diptych.translators import NetworkTranslator
 from diptych.translators.variants import translate_like
 
@@ -59,7 +61,9 @@ class Alarms(Callback):
 
     def _record(self, trainer: Trainer, method: Method) -> dict[str, float]:
         """Measure, and hand the values to the file and the loggers."""
-        values = self.measure(find_translators(trainer, method), method, trainer.datamodule)  # type: ignore[attr-defined]
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        with looking(method):
+            values = self.measure(find_translators(trainer, method), method, data)
         counts = {"iteration": str(method.iteration), "images_seen": str(method.images_seen)}
         self.file.append(counts | {name: f"{value:.6g}" for name, value in values.items()})
         for logger in trainer.loggers:
@@ -112,7 +116,7 @@ class Alarms(Callback):
     def _say(self, key: str, value: float, when: str = "") -> None:
         name, direction = key.rsplit("_", 1)
         place = f"{direction}, {when}" if when else direction
-        print(f"alarm ({place}): {symptoms.SYMPTOMS[name].message} ({name} {value:.3g})", flush=True)
+        say(f"alarm ({place}): {symptoms.SYMPTOMS[name].message} ({name} {value:.3g})")
 
     def state_dict(self) -> dict[str, Any]:
         """Return what has been said and suspected."""

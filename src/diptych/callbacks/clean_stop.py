@@ -1,7 +1,6 @@
 """Stopping cleanly: a signal is noted at once and obeyed at the end of the batch, after a checkpoint."""
 
 import signal
-import sys
 from types import FrameType
 from typing import Any
 
@@ -11,6 +10,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from diptych.callbacks.checkpoint import LastCheckpoint
 from diptych.methods import Method
 from diptych.signals import CODES, give_back, say, stop_at_once, take_signals
+from diptych.terminal import complain
 
 
 class CleanStop(Callback):
@@ -46,7 +46,7 @@ class CleanStop(Callback):
             if isinstance(callback, LastCheckpoint):
                 callback.save(trainer, pl_module)
                 if trainer.is_global_zero:
-                    print(f"saved {callback.path}; go on with resume=auto", file=sys.stderr, flush=True)
+                    complain(f"saved {callback.path}; go on with resume=auto")
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """Stop before the next batch; loggers have had the last one by now."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from diptych.errors import MachineError
 from diptych.files import write_whole
+from diptych.terminal import say
 
 
 class CsvFile:
@@ -59,7 +60,7 @@ class CsvFile:
         copy = self.path.with_suffix(f".damaged{self.path.suffix}")
         self._write(self.path.read_bytes(), copy)
         lines = f"{count} damaged lines are" if count > 1 else "a damaged line is"
-        print(f"notice: {self.path}: {lines} left out; {copy} is the file as it was")
+        say(f"notice: {self.path}: {lines} left out; {copy} is the file as it was")
 
     def _read_iteration(self, line: bytes) -> float | None:
         """Return a line's iteration, or nothing where the line is not whole: so many numbers as there are columns."""

@@ -10,6 +10,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from diptych.callbacks.csv_file import CsvFile
 from diptych.errors import MachineError
 from diptych.methods import Method
+from diptych.terminal import say
 
 _PATIENCE = 0.2  # of the time: waiting beyond this is said once
 _START = 20  # batches at the beginning of which nothing is concluded: workers start, caches fill
@@ -42,7 +43,7 @@ class DataReport(Callback):
                 self._skipped = {row["file"] for row in csv.DictReader(file) if row.get("file")}
         data = trainer.datamodule  # type: ignore[attr-defined]
         if skipped := getattr(data, "skipped", []):
-            print(f"{len(skipped)} files are left out, listed in {self.skipped_path} (first: {skipped[0][1]})")
+            say(f"{len(skipped)} files are left out, listed in {self.skipped_path} (first: {skipped[0][1]})")
             self._note_skipped(skipped)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -63,7 +64,7 @@ class DataReport(Callback):
             if words not in self._remarks:
                 self._remarks.add(words)
                 if trainer.is_global_zero:
-                    print(f"notice: {path}: {words} (said once)", flush=True)
+                    say(f"notice: {path}: {words} (said once)")
         self._batches += 1
         self._images += len(batch["a"]) * trainer.world_size
         if self.every and pl_module.iteration % self.every == 0 and trainer.is_global_zero:
@@ -97,5 +98,5 @@ class DataReport(Callback):
             logger.log_metrics({f"speed/{name}": value for name, value in values.items()}, method.images_seen)
         if share > _PATIENCE and self._batches > _START and not self._warned:
             self._warned = True
-            print(f"notice: training waits for data {share:.0%} of the time: more data.workers or data.cache=true")
+            say(f"notice: training waits for data {share:.0%} of the time: more data.workers or data.cache=true")
         self._waited, self._images, self._since = 0.0, 0, time.perf_counter()

@@ -49,8 +49,10 @@ class EMA(Callback):
 
     @torch.no_grad()
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
-        """Take one step towards the present weights; buffers are copied."""
+        """Take one step towards the present weights unless the batch was given up; buffers are copied."""
         assert isinstance(pl_module, Method)
+        if pl_module.gives_up:
+            return
         self.updates += 1
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         for direction, network in pl_module.translators.items():

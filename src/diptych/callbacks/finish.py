@@ -6,15 +6,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
-from rich.console import Console
 
 from diptych.callbacks.ema import find_translators
 from diptych.data import UnpairedData
 from diptych.files import write_text
 from diptych.methods import Method
 from diptych.metrics import Evaluation, EvaluationData, evaluate
+from diptych.terminal import say, show, show_status
+from diptych.training.looking import looking
 from diptych.training.objective import METRICS_FILE
 from diptych.training.resume import FINISHED
 from diptych.translators import NetworkTranslator
@@ -45,7 +45,6 @@ class Finish(Callback):
         assert isinstance(pl_module, Method)
         if not trainer.is_global_zero:
             return
-        console = Console()
         translators = find_translators(trainer, pl_module)
         paths = {}
         for direction, translator in translators.items():
@@ -54,7 +53,8 @@ class Finish(Callback):
             translator.save(paths[direction])
             data = trainer.datamodule  # type: ignore[attr-defined]
             if self.evaluation and all(data.test_paths.values()):
-                self._evaluate(translator, data, direction, console)
+                with looking(pl_module):
+                    self._evaluate(translator, data, direction)
         if self.scores:
             text = json.dumps({direction: scores.to_dict() for direction, scores in self.scores.items()}, indent=2)
             write_text(self.run_dir / METRICS_FILE, text + "\n")
@@ -63,9 +63,9 @@ class Finish(Callback):
                 logger.log_metrics(values, pl_module.images_seen)
         write_text(self.run_dir / FINISHED, f"{pl_module.iteration}\n")
         direction, path = next(iter(paths.items()))
-        self._say_next(console, translators[direction], path)
+        self._say_next(translators[direction], path)
 
-    def _evaluate(self, translator: NetworkTranslator, data: UnpairedData, direction: str, console: Console) -> None:
+    def _evaluate(self, translator: NetworkTranslator, data: UnpairedData, direction: str) -> None:
         here, there = tuple(direction)
         chosen = EvaluationData(
             train={"a": data.train_paths[here], "b": data.train_paths[there]},
@@ -73,11 +73,11 @@ class Finish(Callback):
             load=lambda role, paths: data.load(here if role == "a" else there, paths),
             names={"a": data.names[here], "b": data.names[there]},
         )
-        with torch.random.fork_rng(devices=[]), console.status(f"evaluating {translator.title}"):
+        with show_status(f"evaluating {translator.title}"):
             classifier = next((scores.classifier for scores in self.scores.values()), None)
             translate = partial(translate_like, translator)
             self.scores[direction] = evaluate(translate, chosen, classifier=classifier and classifier.swap())
-        console.print(self.scores[direction].to_table(translator.title))
+        show(self.scores[direction].to_table(translator.title))
 
     def _note(self, trainer: Trainer, method: Method, direction: str) -> dict[str, Any]:
         here, there = tuple(direction)
@@ -97,10 +97,10 @@ class Finish(Callback):
             "images_seen": method.images_seen,
         }
 
-    def _say_next(self, console: Console, translator: NetworkTranslator, path: Path) -> None:
+    def _say_next(self, translator: NetworkTranslator, path: Path) -> None:
         """Print where things are and the command that applies them."""
-        console.print(f"Pictures: {self.run_dir / 'samples' / 'final.png'}", soft_wrap=True, highlight=False)
+        say(f"Pictures: {self.run_dir / 'samples' / 'final.png'}")
         words = ["stylize", "YOUR_IMAGES", "--style", "AN_IMAGE"]
         command = ["diptych", *(words if "image" in translator.style_sources else ["translate", "YOUR_IMAGES"])]
         command += ["--translator", str(path), "--out", "translated"]
-        console.print(f"Next: {shlex.join(command)}", soft_wrap=True, highlight=False, markup=False)
+        say(f"Next: {shlex.join(command)}")

@@ -4,6 +4,7 @@ from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from diptych.terminal import say
 from diptych.training.memory import find_capacity, measure_peak
 
 
@@ -21,4 +22,4 @@ class MemoryReport(Callback):
         peak, capacity = measure_peak(pl_module.device), find_capacity(pl_module.device)
         if peak is not None and capacity is not None:
             sizes = f"{peak / 2**30:.1f} of {capacity / 2**30:.1f} GiB"
-            print(f"memory: at most {sizes} in the first batch", flush=True)
+            say(f"memory: at most {sizes} in the first batch")

@@ -6,12 +6,14 @@ from typing import Any
 
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import ProgressBar
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from diptych.methods import Method
+from diptych.terminal import clean, make_console, make_progress, say
 from diptych.training.run_log import copy_stream, note, stamp
 
 
@@ -20,10 +22,10 @@ class RunProgress(ProgressBar):
 
     def __init__(self, refresh_seconds: float = 1.0, line_seconds: float = 20.0) -> None:
         super().__init__()
-        self._console = Console()
+        self._console = make_console()
         self._refresh = refresh_seconds if self._console.is_terminal else line_seconds
         self._line_seconds = line_seconds
-        self._bar = Progress(
+        self._bar = make_progress(
             TextColumn("epoch {task.fields[epoch]}"),
             BarColumn(),
             TextColumn("{task.completed}/{task.total} images · {task.fields[speed]:.1f} images/s"),
@@ -56,7 +58,8 @@ class RunProgress(ProgressBar):
         self._last = (time.monotonic(), pl_module.images_seen)
         self._last_line = self._last[0]
         if self._enabled:
-            self._console.print(_introduce(trainer, pl_module), highlight=False)
+            for line in _introduce(trainer, pl_module):
+                say(line)
         if self._enabled and self._console.is_terminal:
             self._live.start()
             sys.stdout, sys.stderr = copy_stream(sys.stdout), copy_stream(sys.stderr)  # what is printed above it
@@ -85,7 +88,7 @@ class RunProgress(ProgressBar):
         if self._console.is_terminal:
             note(line)
         else:
-            print(line, flush=True)
+            say(line)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Close the display."""
@@ -96,7 +99,7 @@ class RunProgress(ProgressBar):
         self._live.stop()
 
 
-def _introduce(trainer: Trainer, method: Method) -> str:
+def _introduce(trainer: Trainer, method: Method) -> list[str]:
     """Say in a few lines what is about to happen."""
     data = trainer.datamodule  # type: ignore[attr-defined]
     domains = " ↔ ".join(f"{data.names[domain]} ({len(data.train_paths[domain])} images)" for domain in "ab")
@@ -107,7 +110,7 @@ def _introduce(trainer: Trainer, method: Method) -> str:
     where = f"{trainer.world_size} × {method.device.type}, {trainer.precision}"
     start = f"from iteration {method.iteration}" if method.iteration else "from scratch"
     length = "1 epoch" if trainer.max_epochs == 1 else f"{trainer.max_epochs} epochs"
-    return f"{type(method).__name__}: {domains}\nweights: {networks}\n{where}, {start}, {length}"
+    return [f"{type(method).__name__}: {domains}", f"weights: {networks}", f"{where}, {start}, {length}"]
 
 
 def _join(losses: dict[str, float]) -> str:
@@ -118,6 +121,7 @@ def _tabulate(losses: dict[str, float]) -> Table:
     """One row per player: its losses by name."""
     table = Table.grid(padding=(0, 2))
     for player in dict.fromkeys(name.split("/")[0] for name in losses):
-        cells = [f"{n.split('/')[1]} [bold]{v:.3f}[/]" for n, v in losses.items() if n.startswith(f"{player}/")]
-        table.add_row(f"[cyan]{player}[/]", "  ".join(cells))
+        own = {name.split("/")[1]: value for name, value in losses.items() if name.startswith(f"{player}/")}
+        cells = [Text.assemble(f"{clean(name)} ", (f"{value:.3f}", "bold")) for name, value in own.items()]
+        table.add_row(Text(clean(player), "cyan"), Text("  ").join(cells))
     return table

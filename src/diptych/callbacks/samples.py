@@ -15,6 +15,7 @@ from diptych.data import UnpairedData
 from diptych.images import draw_grid, write_image
 from diptych.methods import Method
 from diptych.networks import StyleNetwork
+from diptych.training.looking import looking
 from diptych.translators import NetworkTranslator
 from diptych.translators.variants import list_variants, translate_like
 
@@ -47,7 +48,8 @@ class Samples(Callback):
 
     def _save(self, trainer: Trainer, method: Method, name: str, count: int | None = None) -> None:
         data = trainer.datamodule  # type: ignore[attr-defined]
-        picture = self.draw(find_translators(trainer, method), data, count or self.count)
+        with looking(method):
+            picture = self.draw(find_translators(trainer, method), data, count or self.count)
         write_image(picture, self.folder / f"{name}.png")
         for logger in trainer.loggers:
             _log_image(logger, picture, method)

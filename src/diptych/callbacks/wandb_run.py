@@ -3,7 +3,8 @@
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
-from rich.console import Console
+
+from diptych.terminal import say
 
 
 class WandbRun(Callback):
@@ -19,9 +20,7 @@ class WandbRun(Callback):
         """Say how to upload what was recorded offline."""
         for run in _find_runs(trainer):
             if getattr(run, "offline", False):
-                Console().print(
-                    f"W&B, when online: wandb sync {run.settings.sync_dir}", soft_wrap=True, highlight=False
-                )
+                say(f"W&B, when online: wandb sync {run.settings.sync_dir}")
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Close the run, or the next job of a grid would go on in it."""

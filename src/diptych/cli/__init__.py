@@ -13,34 +13,42 @@ from pathlib import Path
 
 from diptych import __version__
 from diptych.cli.data import add_data_commands
-from diptych.cli.options import FILE_HELP, add_device, add_translator, positive
+from diptych.cli.options import FILE_HELP, add_device, add_translator
+from diptych.cli.parser import MOST_SIDE, Parser, path, whole
 from diptych.cli.similarity import add_similarity_command
 from diptych.cli.stylize import add_stylize_command
 from diptych.cli.translate import add_translate_command
-from diptych.errors import UserError
+from diptych.errors import MachineError, UserError, is_exhaustion
+from diptych.files import require_writable
+from diptych.terminal import complain, say, show, show_status
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code; mistakes of the user's become one line."""
-    options = _make_parser().parse_args(arguments)
     for stream in (sys.stdout, sys.stderr):  # a file's name need not be text that can be printed
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
+        options = _make_parser().parse_args(sys.argv[1:] if arguments is None else list(arguments))
         return options.run(options)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        complain(f"error: {error}")
         return error.exit_code
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        complain("interrupted")
         return 130
     except BrokenPipeError:  # the reader of our output has gone, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except Exception as error:
+        if not is_exhaustion(error):
+            raise
+        complain("error: out of memory: a smaller --size or --batch-size takes less, where there is one")
+        return MachineError.exit_code
 
 
-def _make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="diptych", description="Apply and measure translators learnt by train.py.")
+def _make_parser() -> Parser:
+    parser = Parser(prog="diptych", description="Apply and measure translators learnt by train.py.")
     parser.add_argument("--version", action="version", version=f"diptych {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
@@ -50,18 +58,20 @@ def _make_parser() -> argparse.ArgumentParser:
     evaluate = commands.add_parser("evaluate", help="measure a translator on a test set")
     add_translator(evaluate)
     add_device(evaluate)
-    evaluate.add_argument("--data", type=Path, required=True, metavar="DIR", help="holds testA testB [trainA trainB]")
-    evaluate.add_argument("--out", type=Path, default=Path("evaluation.json"), metavar="FILE", help="JSON to write")
-    evaluate.add_argument("--size", type=positive, metavar="N", help="side of the images (default: as trained)")
+    evaluate.add_argument("--data", type=path, required=True, metavar="DIR", help="holds testA testB [trainA trainB]")
+    evaluate.add_argument("--out", type=path, default=Path("evaluation.json"), metavar="FILE", help="JSON to write")
+    evaluate.add_argument(
+        "--size", type=whole(16, MOST_SIDE), metavar="N", help="side of the images (default: as trained)"
+    )
     evaluate.set_defaults(run=_evaluate)
 
     export = commands.add_parser("export", help="write a translator as ONNX, for other programs")
     add_translator(export)
-    export.add_argument("--out", type=Path, required=True, metavar="FILE", help="the .onnx file to write")
+    export.add_argument("--out", type=path, required=True, metavar="FILE", help="the .onnx file to write")
     export.set_defaults(run=_export)
 
     describe = commands.add_parser("describe", help="say what a file is")
-    describe.add_argument("file", type=Path, help=FILE_HELP)
+    describe.add_argument("file", type=path, help=FILE_HELP)
     describe.add_argument("--direction", choices=("ab", "ba"), help="which translator of a checkpoint")
     describe.set_defaults(run=_describe)
 
@@ -71,20 +81,18 @@ def _make_parser() -> argparse.ArgumentParser:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from rich.console import Console
-
     from diptych.files import write_text
     from diptych.inference import choose_device, evaluate_on_folder
     from diptych.translators import load_translator
 
-    console = Console()
+    require_writable(options.out.parent, options.out)
     translator = load_translator(options.translator, options.direction).to(choose_device(options.device))
-    with console.status("evaluating"):
+    with show_status("evaluating"):
         scores = evaluate_on_folder(translator, options.data, options.direction, options.size)
-    console.print(scores.to_table(translator.title))
+    show(scores.to_table(translator.title))
     record = {"translator": str(options.translator), "data": str(options.data), **scores.to_dict()}
     write_text(options.out, json.dumps(record, indent=2) + "\n")
-    print(f"saved in {options.out}")
+    say(f"saved in {options.out}")
     return 0
 
 
@@ -92,10 +100,11 @@ def _export(options: argparse.Namespace) -> int:
     from diptych.inference import export
     from diptych.translators import load_translator
 
+    require_writable(options.out.parent, options.out)
     translator = load_translator(options.translator, options.direction)
     export(translator, options.out)
     stride, channels = translator.network.stride, translator.input.channels
-    print(f"{options.out}: takes images×{channels}×H×W in [-1, 1], H and W multiples of {stride}")
+    say(f"{options.out}: takes images×{channels}×H×W in [-1, 1], H and W multiples of {stride}")
     return 0
 
 
@@ -105,11 +114,11 @@ def _describe(options: argparse.Namespace) -> int:
     translator = load_translator(options.file, options.direction)
     network = translator.network
     count = sum(parameter.numel() for parameter in network.parameters())
-    print(f"{options.file}: {translator.notes.get('recognised') or 'a translator, ' + translator.title}")
-    print(f"kind: {translator.kind}; beside the image it takes {', '.join(translator.list_taken()) or 'nothing'}")
-    print(f"network: {type(network).__name__}, {count:,} parameters")
+    say(f"{options.file}: {translator.notes.get('recognised') or 'a translator, ' + translator.title}")
+    say(f"kind: {translator.kind}; beside the image it takes {', '.join(translator.list_taken()) or 'nothing'}")
+    say(f"network: {type(network).__name__}, {count:,} parameters")
     for name, value in network.arguments.items():
-        print(f"  {name}: {value}")
+        say(f"  {name}: {value}")
     for name, value in translator.notes.items():
-        print(f"{name}: {value}")
+        say(f"{name}: {value}")
     return 0

@@ -4,8 +4,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from diptych.cli.options import count_files, positive
+from diptych.cli.parser import count_files, path, pixels, real, whole, word
 from diptych.errors import DataError
+from diptych.terminal import say, show
 
 if TYPE_CHECKING:
     from diptych.data.report import Report
@@ -21,13 +22,13 @@ def add_data_commands(commands: Any) -> None:
 
     listing = actions.add_parser("list", help="the public sets known by name")
     listing.add_argument(
-        "--root", type=Path, default=_DATASETS, metavar="DIR", help="where sets lie (default datasets)"
+        "--root", type=path, default=_DATASETS, metavar="DIR", help="where sets lie (default datasets)"
     )
     listing.set_defaults(run=_list)
 
     get = actions.add_parser("get", help="download and unpack a set")
-    get.add_argument("name", help="a name of the list, hf:OWNER/NAME on Hugging Face, or parquet:FILE_OR_FOLDER")
-    get.add_argument("--out", type=Path, metavar="DIR", help="the set's folder (default datasets/NAME)")
+    get.add_argument("name", type=word, help="of the list, hf:OWNER/NAME on Hugging Face, or parquet:FILE_OR_FOLDER")
+    get.add_argument("--out", type=path, metavar="DIR", help="the set's folder (default datasets/NAME)")
     get.add_argument(
         "--columns", nargs=2, metavar=("A", "B"), help="of a Hugging Face set: two of images, or one and a label"
     )
@@ -35,54 +36,60 @@ def add_data_commands(commands: Any) -> None:
     get.set_defaults(run=_get)
 
     check = actions.add_parser("check", help="decode every image and say what is wrong")
-    check.add_argument("folder", type=Path, help="a folder of images, or one with trainA trainB testA testB")
-    check.add_argument("--channels", type=positive, default=3, metavar="N", help="of each image (default 3)")
-    check.add_argument("--range", type=float, nargs=2, metavar=("LOW", "HIGH"), help="files hold numbers of this range")
-    check.add_argument("--max-pixels", type=positive, metavar="N", help="refuse larger images (default 150,000,000)")
+    check.add_argument("folder", type=path, help="a folder of images, or one with trainA trainB testA testB")
+    check.add_argument("--channels", type=whole(1, 64), default=3, metavar="N", help="of each image (default 3)")
+    check.add_argument(
+        "--range", type=real(), nargs=2, metavar=("LOW", "HIGH"), help="files hold numbers of this range"
+    )
+    check.add_argument("--max-pixels", type=pixels, metavar="N", help="refuse larger images (default 150,000,000)")
     check.add_argument("--again", action="store_true", help="decode also what the index knows")
     check.set_defaults(run=_check)
 
 
 def _list(options: argparse.Namespace) -> int:
-    from rich.console import Console
-
     from diptych.data.catalogue import to_table
 
-    Console().print(to_table(options.root))
+    show(to_table(options.root))
     return 0
 
 
 def _get(options: argparse.Namespace) -> int:
+    from diptych.data.catalogue import find_dataset
+    from diptych.data.hugging_face import PREFIXES
     from diptych.data.installer import install_dataset
 
-    root = options.out or _DATASETS / options.name.split(":")[-1].rstrip("/").split("/")[-1].removesuffix(".parquet")
-    install_dataset(options.name, root, options.columns, options.paired)
-    print(f"{root}: ready; train with data.root={root}")
+    if options.name.startswith(PREFIXES):
+        name = options.name.partition(":")[2].rstrip("/").rpartition("/")[2].removesuffix(".parquet")
+        if not name.strip("."):
+            raise DataError(f"{options.name} names no data set; say hf:OWNER/NAME or parquet:PATH")
+    else:
+        name = find_dataset(options.name).name
+    root = options.out or _DATASETS / name
+    fetched = install_dataset(options.name, root, options.columns, options.paired)
+    said = "ready" if fetched else "there already, nothing was fetched (remove it to fetch it anew)"
+    say(f"{root}: {said}; train with data.root={root}")
     return 0
 
 
 def _check(options: argparse.Namespace) -> int:
-    from rich.console import Console
-
     from diptych.data.report import examine_folder
     from diptych.images import Form
 
     words = {"channels": options.channels, "range": options.range}
     limit = {"max_pixels": options.max_pixels} if options.max_pixels else {}
     report = examine_folder(options.folder, Form.from_config(words | limit), options.again)
-    console = Console()
-    console.print(report.to_table())
+    show(report.to_table())
     _print_findings(report)
-    console.print(f"index: {report.indexes[0].path.parent}", highlight=False, soft_wrap=True)
+    say(f"index: {report.indexes[0].path.parent}")
     return DataError.exit_code if report.problems else 0
 
 
 def _print_findings(report: "Report") -> None:
     for remark, files in report.remarks.items():
-        print(f"notice: {count_files(files)}: {remark}")
+        say(f"notice: {count_files(files)}: {remark}")
     for words, files in report.twins.items():
-        print(f"notice: {count_files(files)}: {words}")
+        say(f"notice: {count_files(files)}: {words}")
     for problem in list(report.problems.values())[:_SHOWN]:
-        print(f"error: {problem}")
+        say(f"error: {problem}")
     if len(report.problems) > _SHOWN:
-        print(f"error: and {len(report.problems) - _SHOWN} more")
+        say(f"error: and {len(report.problems) - _SHOWN} more")

@@ -11,9 +11,9 @@ from diptych.cli.options import (
     add_run,
     add_style,
     add_translator,
-    positive,
 )
-from diptych.cli.translate import run, run_network
+from diptych.cli.parser import strengths, term_weight, whole
+from diptych.cli.translate import check_paths, run, run_network
 from diptych.errors import UserError
 
 if TYPE_CHECKING:
@@ -43,23 +43,27 @@ def add_stylize_command(commands: Any) -> None:
     add_style(stylize, True, "an image's file; given several times they are mixed by weight")
     add_controls(stylize)
     stylize.add_argument(
-        "--grid", metavar="S,S,…", help="a picture of each style by itself at several strengths, such as 0,0.5,1"
+        "--grid",
+        type=strengths,
+        default=(),
+        metavar="S,S,…",
+        dest="strengths",
+        help="a picture of each style by itself at several strengths, such as 0,0.5,1",
     )
     add_run(stylize)
     add = stylize.add_argument_group("optimisation, without --translator").add_argument
     add("--recipe", help="plain, or classic: the weights of most tutorials (default plain)")
     add("--encoder", help=f"{ENCODER_HELP} (default imagenet)")
     add("--content-layer", metavar="NAME", help="relu4_2, conv5_2, … (default: the recipe's)")
-    add("--weight", action="append", metavar="TERM=X", help="content, style or total_variation")
+    add("--weight", type=term_weight, action="append", metavar="TERM=X", help="content, style or total_variation")
     add("--optimizer", help="lbfgs, adam, or scipy in rounds of 20 evaluations (default lbfgs)")
     add("--start", help="content, style or noise (default content)")
-    add("--levels", type=positive, metavar="N", help="scales, each twice the one before (default 1)")
+    add("--levels", type=whole(1, 12), metavar="N", help="scales, each twice the one before (default 1)")
     add("--recompute", action="store_true", default=None, help="less memory, a third more time: for large images")
     stylize.set_defaults(run=_stylize)
 
 
 def _stylize(options: argparse.Namespace) -> int:
-    options.strengths = _read_strengths(options.grid)
     if options.translator is None:
         return _optimise(options)
     for name in _DEFAULTS:
@@ -75,6 +79,7 @@ def _optimise(options: argparse.Namespace) -> int:
         word = "--precision" if options.engine in ("auto", "torch") else "--engine"
         value = options.precision if word == "--precision" else options.engine
         raise UserError(f"{word} {value} is for networks: optimisation runs by torch in fp32")
+    check_paths(options, styles=True)
     gatys = _make_gatys(options)
 
     def choose(images: int, plain: bool) -> "Engine":
@@ -92,24 +97,4 @@ def _make_gatys(options: argparse.Namespace) -> "GatysTranslator":
     settings = {"optimizer": chosen["optimizer"], "start": chosen["start"], "scales": scales}
     gatys = make_gatys(chosen["recipe"], chosen["encoder"], chosen["content_layer"], steps=_STEPS, **settings)
     gatys.loss.content.encoder.recompute = chosen["recompute"]
-    return replace(gatys, weights={**gatys.weights, **_read_weights(chosen["weight"])})
-
-
-def _read_strengths(text: str | None) -> tuple[float, ...]:
-    from diptych.inference import Controls
-
-    try:
-        return tuple(Controls(float(word)).strength for word in (text or "").split(",") if word)
-    except ValueError:
-        raise UserError(f"--grid {text}: say strengths with commas between them, as in 0,0.5,1") from None
-
-
-def _read_weights(words: list[str]) -> dict[str, float]:
-    weights = {}
-    for word in words:
-        name, _, number = word.partition("=")
-        try:
-            weights[name] = float(number)
-        except ValueError:
-            raise UserError(f"--weight {word}: say TERM=NUMBER, as in style=100") from None
-    return weights
+    return replace(gatys, weights={**gatys.weights, **dict(chosen["weight"])})

@@ -1,7 +1,6 @@
 """`diptych translate`, and what it shares with `diptych stylize`: files through a translator."""
 
 import argparse
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -9,8 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from diptych.cli.options import add_controls, add_files, add_run, add_style, add_translator, count_files
+from diptych.cli.options import add_controls, add_files, add_run, add_style, add_translator
+from diptych.cli.parser import count_files
 from diptych.errors import DataError, UserError
+from diptych.files import require_writable
+from diptych.terminal import complain, make_progress, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,8 +39,25 @@ def run_network(options: argparse.Namespace) -> int:
     from diptych.inference import choose_device, choose_engine
     from diptych.translators import load_translator
 
+    check_paths(options)
     translator = load_translator(options.translator, options.direction).to(choose_device(options.device))
     return run(options, translator, partial(choose_engine, translator, options.engine, options.precision))
+
+
+def check_paths(options: argparse.Namespace, styles: bool = False) -> None:
+    """Raise for what is not there or cannot be written, before anything is loaded; `styles`: they can only be files."""
+    from diptych.inference import StyleRequest, list_sources
+
+    masks, count = len(options.style_mask), len(options.style)
+    if masks and masks != count:
+        raise UserError(f"--style-mask is given {masks} times and --style {count} times; give one for each")
+    require_writable(options.out)
+    images = [Path(str(StyleRequest.parse(text).value)) for text in options.style if styles]
+    for place in filter(None, [*images, *options.style_mask, options.mask]):
+        if not place.exists():
+            raise DataError(f"{place}: no such image")
+    for item in options.input:
+        list_sources(item)
 
 
 def run(options: argparse.Namespace, translator: "Translator", choose: "Callable[[int, bool], Engine]") -> int:
@@ -49,16 +68,17 @@ def run(options: argparse.Namespace, translator: "Translator", choose: "Callable
     settings.check(translator)
     protected = [path for holder in (settings.styles, settings.masks) if holder for path in holder.files]
     grid = bool(settings.strengths)
-    jobs = plan(options.input, options.out, translator.output, options.keep_alpha, grid, protected)
-    print(translator.notes.get("recognised") or translator.title, flush=True)
+    on_the_way = options.every is not None
+    jobs = plan(options.input, options.out, translator.output, options.keep_alpha, grid, on_the_way, protected)
+    say(translator.notes.get("recognised") or translator.title)
     engine = choose(len(jobs), settings.fits_engines(translator))
-    print(f"engine: {engine.name}", flush=True)
+    say(f"engine: {engine.name}")
     device = choose_device(options.device)
     with _show_progress(len(jobs)) as (advance, watch):
         outcome = translate_files(engine.translator, jobs, settings, advance, watch, device)
     _tell(outcome)
-    print(f"{len(jobs) - len(outcome.failures)} of {len(jobs)} images translated into {options.out}")
-    return DataError.exit_code if outcome.failures else 0
+    say(f"{len(jobs) - len(outcome.failures)} of {len(jobs)} images translated into {options.out}")
+    return outcome.exit_code
 
 
 def _read_settings(options: argparse.Namespace, translator: "Translator") -> "Settings":
@@ -86,8 +106,6 @@ def _read_styles(options: argparse.Namespace, translator: "Translator", max_pixe
     from diptych.inference import StyleRequest, Styles
 
     masks, count = options.style_mask, len(options.style)
-    if masks and len(masks) != count:
-        raise UserError(f"--style-mask is given {len(masks)} times and --style {count} times; give one for each")
     if not count:
         return None
     translator.require(style=True)
@@ -99,9 +117,7 @@ def _read_styles(options: argparse.Namespace, translator: "Translator", max_pixe
 @contextmanager
 def _show_progress(images: int) -> "Iterator[tuple[Callable[..., None], Callable[..., None]]]":
     """Show a bar of images, and one of the steps within an image where there are any."""
-    from rich.progress import Progress
-
-    with Progress() as bars:
+    with make_progress() as bars:
         total = bars.add_task("translating", total=images)
         within = bars.add_task("", visible=False)
 
@@ -116,6 +132,6 @@ def _show_progress(images: int) -> "Iterator[tuple[Callable[..., None], Callable
 
 def _tell(outcome: "Outcome") -> None:
     for remark, files in outcome.remarks.items():
-        print(f"notice: {count_files(files)}: {remark}", file=sys.stderr)
-    for line in outcome.failures:
-        print(f"error: {line}", file=sys.stderr)
+        complain(f"notice: {count_files(files)}: {remark}")
+    for failure in outcome.failures:
+        complain(f"error: {failure}")

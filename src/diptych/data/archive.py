@@ -18,7 +18,8 @@ from typing import IO, Any
 
 from diptych.errors import DataError, name_reason
 
-_CHUNK = 2**20
+_CHUNK = 2**16  # bytes that are read at once, be it of a member or of what an archive says of one
+_LONGEST = 1024  # characters of a name
 _HARMLESS = 2**20  # bytes that may be unpacked whatever the ratio: a small archive of blank images is no bomb
 _DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error, EOFError)
 _REFUSALS = (DataError, ValueError, RuntimeError, OverflowError, MemoryError)  # ours, and those of headers that lie
@@ -64,11 +65,19 @@ def extract(
 
 
 def _list_members(archive: Path) -> Iterator[Member]:
-    if tarfile.is_tarfile(archive):
+    if _is_tar(archive):
         return _list_tar(archive)
     if zipfile.is_zipfile(archive):
         return _list_zip(archive)
     raise DataError("it is neither a zip nor a tar archive, or not a whole one")
+
+
+def _is_tar(archive: Path) -> bool:
+    try:
+        with archive.open("rb") as packed, _BoundedTar.open(fileobj=packed):
+            return True
+    except tarfile.TarError:
+        return False
 
 
 def _list_zip(archive: Path) -> Iterator[Member]:
@@ -82,9 +91,34 @@ def _list_zip(archive: Path) -> Iterator[Member]:
             yield info.filename, None if info.is_dir() else partial(opened.open, info)
 
 
+class _Bounded:
+    """A file that refuses large reads: tarfile would take in at once what a header claims for a name or a remark."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file = file
+
+    def read(self, size: int) -> bytes:
+        if size > _CHUNK:
+            raise DataError(f"a header in it claims {size} bytes")
+        return self.file.read(size)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.file, name)
+
+
+class _BoundedTar(tarfile.TarFile):
+    """A tar archive that is read from decompressed bytes in small pieces."""
+
+    members: list[tarfile.TarInfo]
+
+    def __init__(self, name: Any, mode: Any, fileobj: Any, **settings: Any) -> None:
+        super().__init__(name, mode, _Bounded(fileobj), **settings)
+
+
 def _list_tar(archive: Path) -> Iterator[Member]:
-    with tarfile.open(archive) as opened:
-        for info in opened:
+    with archive.open("rb") as packed, _BoundedTar.open(fileobj=packed) as opened:
+        while info := opened.next():
+            opened.members.clear()  # which would grow with every member
             if not info.isreg() and not info.isdir():
                 raise DataError(f"{info.name!r} is a link or a device")
             yield info.name, None if info.isdir() else partial(opened.extractfile, info)
@@ -95,6 +129,8 @@ def _list_tar(archive: Path) -> Iterator[Member]:
 
 
 def _check_path(name: str) -> PurePosixPath:
+    if len(name) > _LONGEST:
+        raise DataError(f"it has a name of {len(name)} characters")
     path = PureWindowsPath(name)  # it knows drives, and takes both separators for one
     if path.anchor or ".." in path.parts:
         raise DataError(f"{name!r} lies outside of the folder")

@@ -1,7 +1,7 @@
 """Images decoded and brought to size once: one memory-mapped file each, shared by workers, processes and runs."""
 
 import hashlib
-import os
+import io
 import shutil
 import time
 import zlib
@@ -16,22 +16,26 @@ from torch import Tensor
 
 from diptych.images import Form, read_size
 
-_VERSION = 1  # of decoding and of these files: an image that would now be decoded differently needs another number
+_VERSION = 2  # of decoding and of these files: an image that would now be decoded differently needs another number
 _SPARE = 2**30  # bytes that a cache leaves free on its disk
 _STALE = 24 * 3600  # seconds after which a temporary file belongs to nobody
+_CHECKSUM = 4  # bytes
+_CHUNK = 2**20  # bytes that are read at a time
 _SAMPLE = 16  # images whose headers tell how large the others will be
 
 
 class PixelCache:
     """Prepared images, keyed by file, modification time, size, and the words of their preparation.
 
-    A file appears whole or not at all, so that runs may build it at once and be killed at any moment; its checksum is
-    compared when a process first reads it. A process writes no more than its `budget` of bytes.
+    A file appears whole or not at all, so that runs may build it at once and be killed at any moment; the checksum of
+    all of it is compared when a process first reads it, and what is damaged is made again, and counted. A process
+    writes no more than its `budget` of bytes.
     """
 
     def __init__(self, folder: Path, budget: int) -> None:
         self.folder = folder
         self.budget = budget
+        self.damaged = 0
         self._verified: set[str] = set()
 
     def load(self, path: Path, words: str, make: Callable[[], Tensor]) -> Tensor:
@@ -59,16 +63,17 @@ class PixelCache:
     def _read(self, target: Path) -> Tensor | None:
         """Return the mapped pixels, or None when the file is absent or damaged."""
         try:
-            pixels = np.load(target, mmap_mode="c", allow_pickle=False)
-            if target.name not in self._verified:
-                with target.open("rb") as file:
-                    file.seek(-4, os.SEEK_END)
-                    if file.read(4) != _checksum(pixels):
-                        return None
-                self._verified.add(target.name)
-            return torch.from_numpy(pixels)
-        except (OSError, ValueError, EOFError):
+            if target.name not in self._verified and not _is_whole(target):
+                self.damaged += 1
+                return None
+            pixels = torch.from_numpy(np.load(target, mmap_mode="c", allow_pickle=False))
+        except OSError:
             return None
+        except Exception:  # whatever NumPy and Python's parser say to a file that was damaged after it was verified
+            self.damaged += 1
+            return None
+        self._verified.add(target.name)
+        return pixels
 
     def _write(self, target: Path, pixels: Tensor) -> None:
         """Add a file while there is budget; a disk that refuses ends writing, not the run."""
@@ -76,11 +81,13 @@ class PixelCache:
         if self.budget < array.nbytes:
             return
         temporary = target.with_name(f".{uuid4().hex}.tmp")
+        content = io.BytesIO()
+        np.save(content, array, allow_pickle=False)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             with temporary.open("wb") as file:
-                np.save(file, array, allow_pickle=False)
-                file.write(_checksum(array))
+                file.write(content.getbuffer())
+                file.write(_to_bytes(zlib.crc32(content.getbuffer())))
             temporary.replace(target)
             self.budget -= array.nbytes
         except OSError:
@@ -117,8 +124,17 @@ def estimate_bytes(paths: list[Path], form: Form, fixed: tuple[int, int] | None)
     return int(pixels * form.channels * (4 if form.holds_numbers else 1)) * len(paths)
 
 
-def _checksum(array: np.ndarray) -> bytes:
-    return zlib.crc32(np.ascontiguousarray(array).view(np.uint8).reshape(-1).data).to_bytes(4, "little")
+def _is_whole(path: Path) -> bool:
+    """Whether the checksum at a file's end is that of all before it."""
+    with path.open("rb") as file:
+        left, checksum = path.stat().st_size - _CHECKSUM, 0
+        while left > 0 and (chunk := file.read(min(left, _CHUNK))):
+            left, checksum = left - len(chunk), zlib.crc32(chunk, checksum)
+        return left == 0 and file.read() == _to_bytes(checksum)
+
+
+def _to_bytes(checksum: int) -> bytes:
+    return checksum.to_bytes(_CHECKSUM, "little")
 
 
 def _measure_free(folder: Path) -> int:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from rich.filesize import decimal
-from rich.table import Table
+from rich.table import Column, Table
 
 from diptych.errors import DataError
 
@@ -159,7 +159,8 @@ def is_present(root: Path) -> bool:
 
 def to_table(folder: Path = Path("datasets")) -> Table:
     """Return the catalogue as a table that says which sets are present below a folder."""
-    table = Table("name", "A, B", "images to train, to test", "download", "owner", str(folder))
+    headings = ("A, B", "images to train, to test", "download", "owner", str(folder))
+    table = Table(Column("name", no_wrap=True), *(Column(heading, overflow="fold") for heading in headings))
     for public in CATALOGUE.values():
         numbers = [str(public.counts.get(key, "?")) if key in public.folders else "0" for key in FOLDERS]
         images = f"{numbers[0]} + {numbers[1]}, {numbers[2]} + {numbers[3]}"

@@ -64,7 +64,13 @@ class Domain:
             notes.remarks += [(remark, str(path)) for remark in remarks]
             return pixels
 
-        return make() if self.cache is None else self.cache.load(path, self.words, make)
+        if self.cache is None:
+            return make()
+        damaged = self.cache.damaged
+        pixels = self.cache.load(path, self.words, make)
+        if self.cache.damaged > damaged:
+            notes.remarks.append(("its prepared pixels in the cache were damaged and are made again", str(path)))
+        return pixels
 
 
 def _describe(path: Path, error: Exception) -> str:

@@ -11,6 +11,7 @@ import pooch
 import requests
 
 from diptych.errors import DataError
+from diptych.terminal import complain
 
 _ATTEMPTS = 4
 _TIMEOUT = 30.0  # seconds without a byte
@@ -28,7 +29,7 @@ def download(urls: Sequence[str], target: Path, sha256: str | None = None) -> st
         if reason is None:
             return url
         reasons.append(f"{url}: {reason}")
-        print(reasons[-1], file=sys.stderr)
+        complain(reasons[-1])
     raise DataError(f"{target.name} could not be downloaded ({'; '.join(reasons)})")
 
 
@@ -42,7 +43,7 @@ def _try_repeatedly(url: str, target: Path, sha256: str | None) -> str | None:
             reason, retryable = _explain(error), _is_retryable(error)
         if not retryable or attempt == _ATTEMPTS:
             break
-        print(f"{url}: {reason}; trying again", file=sys.stderr)
+        complain(f"{url}: {reason}; trying again")
         sleep(2.0 ** (attempt - 1))
     return reason
 

@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image, UnidentifiedImageError
-from rich.console import Console
-from rich.progress import track
 
 from diptych.data.catalogue import FOLDERS
 from diptych.data.staging import stage_folder, write_note
 from diptych.errors import DataError, name_reason
 from diptych.images import FORMATS
+from diptych.terminal import complain, make_progress
 
 PREFIXES = (HUB, PARQUET) = ("hf:", "parquet:")
 _TESTS = ("test", "val", "dev")  # how splits begin that are not for training
@@ -50,6 +49,9 @@ def export_dataset(source: str, root: Path, columns: Sequence[str] | None = None
                         stem = f"{'' if paired else letter.lower()}{numbers[side]:06d}"
                         _write(image, staged / f"{side}{letter}" / stem, f"{source}, {name} row {numbers[side]}")
                 numbers[side] += 1
+        for folder in FOLDERS[:2]:
+            if not any((staged / folder).iterdir()):
+                raise DataError(f"{source}: it holds no images for {folder}")
         write_note(staged, name=source, columns=[first, second])
 
 
@@ -80,7 +82,7 @@ def _load(source: str) -> Any:
     if len(splits) == 1:
         splits["train"] = splits.pop(next(iter(splits)))
     for name in [name for name in splits if name != "train" and not name.startswith(_TESTS)]:
-        print(f"{source}: the split {name} is left out", file=sys.stderr)
+        complain(f"{source}: the split {name} is left out")
         del splits[name]
     if "train" not in splits:
         raise DataError(f"{source}: none of its splits is named train")
@@ -108,14 +110,14 @@ def _name_domains(source: str, splits: Any, first: str, second: str) -> dict[Any
     """Return the domain of each value of the second column if that is a label, and say what A and B are."""
     feature = splits["train"].features[second]
     if _holds_images(feature):
-        print(f"{source}: A is {first}, B is {second}", file=sys.stderr)
+        complain(f"{source}: A is {first}, B is {second}")
         return {}
     found = {row[second] for split in splits.select_columns([second]).values() for row in split}
     values = sorted(found - {None, -1})  # -1 is how the library writes an unknown class
     titles = [str(getattr(feature, "int2str", str)(value)) for value in values]
     if len(values) != 2:
         raise DataError(f"{source}: {second} has {len(values)} values ({', '.join(titles[:9])}) where two are needed")
-    print(f"{source}: A is {second} {titles[0]}, B is {second} {titles[1]}", file=sys.stderr)
+    complain(f"{source}: A is {second} {titles[0]}, B is {second} {titles[1]}")
     return dict(zip(values, "AB", strict=True))
 
 
@@ -128,9 +130,8 @@ def _keep_encoded(splits: Any, images: Sequence[str]) -> Any:
 
 
 def _read(source: str, title: str, rows: Iterable[Any]) -> Iterator[Mapping[str, Any]]:
-    console = Console(stderr=True)
-    with _explain(source):
-        yield from track(rows, title, console=console, transient=True, disable=not console.is_terminal)
+    with _explain(source), make_progress(stderr=True, transient=True, disable=not sys.stderr.isatty()) as bars:
+        yield from bars.track(rows, description=title)
 
 
 def _write(image: Mapping[str, Any], path: Path, where: str) -> None:

@@ -88,6 +88,8 @@ class Index:
             picture = load_image(path, self.form)
         except DataError as error:
             return Entry(status.st_size, status.st_mtime_ns, digest, problem=str(error))
+        except MachineError as error:  # of now, not of the file: it is decoded again next time
+            return Entry(0, 0, "", problem=str(error))
         size = (picture.width, picture.height)
         return Entry(status.st_size, status.st_mtime_ns, digest, *size, remarks=picture.remarks)
 

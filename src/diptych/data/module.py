@@ -21,6 +21,7 @@ from diptych.files import find_cache
 from diptych.images import Form, load_image, normalise, to_unit
 from diptych.images.form import MAX_PIXELS
 from diptych.randomness import mix, seed_generator
+from diptych.terminal import say
 
 Range = Sequence[float]
 
@@ -123,15 +124,16 @@ class UnpairedData(LightningDataModule):
     @property
     def images_per_epoch(self) -> int:
         """The larger domain's number of images or `epoch_size`, rounded to what the processes can share."""
-        return self._make_batches().images_per_epoch
+        return self.make_batches().images_per_epoch
 
-    def _make_batches(self) -> EpochBatches:
+    def make_batches(self) -> EpochBatches:
+        """Return this process's batches of the epoch that training has reached."""
         trainer = self.trainer
         return EpochBatches(
             max(len(paths) for paths in self.train_paths.values()),
             self.batch_size,
             self.seed,
-            iteration=lambda: getattr(trainer and trainer.lightning_module, "iteration", 0),
+            images_seen=lambda: getattr(trainer and trainer.lightning_module, "images_seen", 0),
             rank=trainer.global_rank if trainer else 0,
             processes=trainer.world_size if trainer else 1,
             epoch_size=self.epoch_size,
@@ -157,17 +159,17 @@ class UnpairedData(LightningDataModule):
             need += estimate_bytes(missing, domain.form, fixed) if missing else 0
         limit = int(self.cache_gib * 2**30)
         if self.cache == "auto" and need > limit:
-            print(f"no cache: {need / 2**30:.1f} GiB are more than data.cache_gib={self.cache_gib:g}")
+            say(f"no cache: {need / 2**30:.1f} GiB are more than data.cache_gib={self.cache_gib:g}")
             return None
         room = cache.make_room(need, limit) if need else 0
         cache.budget = room // (max(1, self.workers) * (self.trainer.world_size if self.trainer else 1))
         return cache
 
     def train_dataloader(self) -> ShieldedLoader[Item]:
-        """Return the batches of the epoch that training has reached."""
+        """Return a loader of these batches."""
         return ShieldedLoader(
             self._make_images(self._open_cache()),
-            batch_sampler=self._make_batches(),
+            batch_sampler=self.make_batches(),
             collate_fn=collate,
             num_workers=self.workers,
             persistent_workers=self.workers > 0,
@@ -192,10 +194,9 @@ class UnpairedData(LightningDataModule):
                 batch[domain] = self.augment(to_unit(batch[domain])).clamp(0, 1).mul(2).sub(1).to(dtype)
         return batch
 
-    def find_batch(self, iteration: int) -> list[Path]:
-        """Return the files of this process's batch at an iteration."""
-        batches, images = self._make_batches(), self._make_images()
-        batches.iteration = lambda: iteration
+    def find_batch(self) -> list[Path]:
+        """Return the files of this process's batch that follows the images seen so far."""
+        batches, images = self.make_batches(), self._make_images()
         return [path for draw in next(iter(batches)) for path in images.find_paths(draw)]
 
     @property

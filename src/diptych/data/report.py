@@ -55,7 +55,7 @@ class Report:
         """Return a row per folder."""
         table = Table()
         for heading in ("folder", "images", "bad", "smallest", "largest", "MB"):
-            table.add_column(heading, justify="left" if heading == "folder" else "right")
+            table.add_column(heading, justify="left" if heading == "folder" else "right", no_wrap=True)
         for folder, files in self.entries.items():
             good = sorted(
                 (entry for entry in files.values() if not entry.problem), key=lambda entry: entry.width * entry.height

@@ -4,13 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.progress import Progress
-
 from diptych.data.domain import HINT
 from diptych.data.folders import list_images, require_images
 from diptych.data.index import Index
 from diptych.errors import DataError, UserError
 from diptych.images import Form
+from diptych.terminal import make_progress
 
 _PATIENCE = 200  # files that are checked without a progress bar
 
@@ -82,7 +81,7 @@ def check_with_progress(index: Index, paths: list[Path], again: bool = False) ->
     if len(paths) < _PATIENCE:
         index.check(paths, again=again)
         return
-    with Progress(transient=True) as progress:
+    with make_progress(transient=True) as progress:
         task = progress.add_task(f"checking {index.folder.name}", total=len(paths))
         index.check(paths, lambda: progress.advance(task), again)
 

@@ -73,11 +73,12 @@ def _stack(images: list[Tensor]) -> Tensor:
 
 
 class EpochBatches(Sampler[list[Draw]]):
-    """One process's batches of an epoch, from the iteration that training has reached.
+    """One process's batches of an epoch, from the image that training has reached.
 
-    The order is a permutation of `items` drawn from (seed, epoch), of which the first `epoch_size` are shown; process r
-    of w takes every w-th draw. Where these do not divide by the number of processes, the epoch begins again with its
-    first draws.
+    An epoch ends after so many images seen, as it does for the schedule: what remains of one is the same whatever
+    batches it began with. The order is a permutation of `items` drawn from (seed, epoch), of which the first
+    `epoch_size` are shown; process r of w takes every w-th draw. Where these do not divide by the number of processes,
+    the epoch begins again with its first draws.
     """
 
     def __init__(
@@ -85,14 +86,14 @@ class EpochBatches(Sampler[list[Draw]]):
         items: int,
         batch_size: int,
         seed: int,
-        iteration: Callable[[], int] = lambda: 0,
+        images_seen: Callable[[], int] = lambda: 0,
         rank: int = 0,
         processes: int = 1,
         epoch_size: int | None = None,
         drop_last: bool = False,
     ) -> None:
         self.items, self.batch_size, self.seed = items, batch_size, seed
-        self.iteration = iteration
+        self.images_seen = images_seen
         self.rank, self.processes = rank, processes
         self.epoch_size = epoch_size or items
         self.drop_last = drop_last
@@ -113,11 +114,17 @@ class EpochBatches(Sampler[list[Draw]]):
         step = self.batch_size * self.processes
         return self.epoch_size // step if self.drop_last else -(-self.epoch_size // step)
 
+    def locate(self) -> tuple[int, int]:
+        """Return the epoch that training has reached, from 0, and how many images of it have been seen."""
+        epoch, position = divmod(self.images_seen(), self.images_per_epoch)
+        # Begun with other batches, an epoch of whole ones goes on with the one that holds the next image.
+        return epoch, position - position % (self.batch_size * self.processes) if self.drop_last else position
+
     def __iter__(self) -> Iterator[list[Draw]]:
-        epoch, position = divmod(self.iteration(), len(self))
+        epoch, position = self.locate()
         order = torch.randperm(max(self.items, self.epoch_size), generator=seed_generator(self.seed, epoch)).tolist()
         order = order[: self.epoch_size]
         order = (order * self.processes)[: self.images_per_epoch]
         step = self.batch_size * self.processes
-        for start in range(position * step, len(order), step):
+        for start in range(position, len(order), step):
             yield [(epoch, index) for index in order[start + self.rank : start + step : self.processes]]

@@ -1,5 +1,6 @@
 """Images: the convention that all parts share, and the only door between files and tensors."""
 
+from diptych.images.batch import ImageLike, to_batch
 from diptych.images.convention import normalise, to_pixels, to_unit
 from diptych.images.decoding import FORMATS, SUFFIXES, load_image, read_size, read_tensor
 from diptych.images.drawing import draw_grid, to_image
@@ -12,6 +13,7 @@ __all__ = [
     "PICTURE",
     "SUFFIXES",
     "Form",
+    "ImageLike",
     "Picture",
     "choose_suffix",
     "draw_grid",
@@ -19,6 +21,7 @@ __all__ = [
     "normalise",
     "read_size",
     "read_tensor",
+    "to_batch",
     "to_image",
     "to_pixels",
     "to_unit",

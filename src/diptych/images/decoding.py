@@ -1,19 +1,23 @@
 """The one way from a file to an image, for training and for inference."""
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from diptych.errors import DataError
+from diptych.errors import DataError, MachineError, UserError, is_exhaustion, name_reason
 from diptych.images import numbers, png
 from diptych.images.colour import lay_on, to_srgb, turn_upright
 from diptych.images.convention import normalise
 from diptych.images.form import PICTURE, Form
 from diptych.images.picture import Picture
+from diptych.images.quiet import silence_decoders
 
 Image.init()
+silence_decoders()
 FORMATS = tuple(name for name in ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "AVIF") if name in Image.OPEN)
 SUFFIXES = (
     ".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".pnm", ".avif", ".npy",
@@ -25,26 +29,30 @@ def load_image(path: Path, form: Form = PICTURE) -> Picture:
     """Return the file as an upright picture of the form's channels.
 
     EXIF orientation is applied, transparency laid on the form's background (and kept in `alpha`), colours are
-    converted to sRGB, of several frames the first is taken. Raises `DataError` naming the file and the reason.
+    converted to sRGB, of several frames the first is taken. Raises `DataError` naming the file and the reason,
+    `MachineError` where there is not enough memory for it.
     """
-    _require_regular(path)
-    try:
+    with explained_decoding(path):
+        _require_regular(path)
         if path.suffix.lower() == ".npy":
             return numbers.to_picture(numbers.read_npy(path, form), form)
-        with _open(path) as file:
-            numbers.check_pixels(path, file.size[::-1], form)
-            if file.format == "PNG":
-                png.check_checksums(path)
-            picture = _load_numbers(path, file, form) if form.holds_numbers else _load_picture(file, form)
-            if file.format == "PNG":
-                _require_all_rows(path, file)
-            return picture
-    except DataError:
+        try:
+            return _load_known(path, form)
+        except UnidentifiedImageError:
+            return _load_multichannel(path, form)
+
+
+@contextmanager
+def explained_decoding(name: object) -> Iterator[None]:
+    """Turn whatever decoders raise at damaged bytes into one line that names the file."""
+    try:
+        yield
+    except UserError:
         raise
-    except UnidentifiedImageError:
-        return _load_multichannel(path, form)
-    except Exception as error:  # decoders meet damaged bytes with whatever exception they happen to raise
-        raise DataError(_explain(path, error)) from None
+    except Exception as error:  # there is no common base: even warnings may be errors, if Python is told so
+        if is_exhaustion(error):
+            raise MachineError(f"{name}: not enough memory to decode it") from None
+        raise DataError(f"{name}: not a readable image ({name_reason(error)})") from None
 
 
 def read_tensor(path: Path, form: Form = PICTURE) -> Tensor:
@@ -88,7 +96,20 @@ def _open(path: Path) -> Image.Image:
             Image.MAX_IMAGE_PIXELS = limit
 
 
-def _load_picture(file: Image.Image, form: Form) -> Picture:
+def _load_known(path: Path, form: Form) -> Picture:
+    """Load what Pillow knows; a PNG is looked into more closely than Pillow does."""
+    with _open(path) as file:
+        numbers.check_pixels(path, file.size[::-1], form)
+        if file.format == "PNG":
+            png.check_checksums(path)
+        picture = _load_numbers(path, file, form) if form.holds_numbers else to_picture(file, form)
+        if file.format == "PNG":
+            _require_all_rows(path, file)
+        return picture
+
+
+def to_picture(file: Image.Image, form: Form) -> Picture:
+    """Return what Pillow has opened, or made, as an upright picture of the form's channels."""
     if file.mode == "F" or (file.mode == "I" and file.format == "TIFF"):
         kind = "float" if file.mode == "F" else "32-bit integer"
         raise ValueError(f"it holds {kind} numbers: {numbers.DECLARE}")
@@ -126,17 +147,8 @@ def _load_multichannel(path: Path, form: Form) -> Picture:
     """Read a TIFF of a kind that Pillow does not know: several channels of 16 bits or floats."""
     try:
         return _load_tiff(path, form)
-    except DataError:
-        raise
     except numbers.tifffile.TiffFileError:
         raise DataError(f"{path}: not a readable image ({_guess(path)})") from None
-    except Exception as error:
-        raise DataError(_explain(path, error)) from None
-
-
-def _explain(path: Path, error: Exception) -> str:
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return f"{path}: not a readable image ({reason})"
 
 
 def _guess(path: Path) -> str:

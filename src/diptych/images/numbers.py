@@ -1,5 +1,6 @@
 """Files that hold numbers: TIFF, npy and grey pictures of any depth, read and written as stored."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -24,13 +25,15 @@ def to_picture(array: Array, form: Form, remarks: tuple[str, ...] = ()) -> Pictu
     if not form.holds_numbers:  # a picture that happens to lie in an array
         return Picture((Image.fromarray(np.ascontiguousarray(array.squeeze(2) if form.channels == 1 else array)),))
     low, high = form.range or (0.0, 255.0)
-    numbers = array.astype(np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):  # infinity is refused below, or clipped
+        numbers = array.astype(np.float32)
+        scaled = (numbers - low) * (2 / (high - low)) - 1
     if not np.isfinite(numbers).all():
         raise ValueError("it holds NaN or infinity")
     outside = bool(((numbers < low) | (numbers > high)).any())
     if outside:
         remarks += (f"numbers outside the declared range {low:g}…{high:g}, clipped",)
-    scaled = ((numbers - low) * (2 / (high - low)) - 1).clip(-1, 1)
+    scaled = scaled.clip(-1, 1)
     bands = tuple(Image.fromarray(scaled[..., channel].copy()) for channel in range(array.shape[2]))
     return Picture(bands, stored=str(array.dtype), remarks=remarks)
 
@@ -44,6 +47,7 @@ def read_npy(path: Path, form: Form) -> Array:
 def read_tiff(path: Path, form: Form) -> tuple[Array, tuple[str, ...]]:
     """Return H×W×C of a TIFF, whatever its depth, and remarks; channels may lie in pages of their own."""
     with tifffile.TiffFile(path) as file:
+        len(file.pages)  # finds where a damaged list of pages leads back into itself, which a series follows for ever
         series, page = file.series[0], file.pages[0]
         whole = series.ndim == 2 or (series.ndim == 3 and form.channels in (series.shape[0], series.shape[2]))
         check_pixels(path, page.shape if not whole else (series.size // form.channels, 1), form)
@@ -84,13 +88,14 @@ def shape(path: Path, array: Array, form: Form) -> Array:
     return array
 
 
-def check_pixels(path: Path, size: tuple[int, ...], form: Form) -> None:
-    """Refuse an image beyond the limit, before it is decoded."""
-    pixels = int(np.prod(size[:2], dtype=np.int64)) if size else 0
+def check_pixels(name: object, size: tuple[int, ...], form: Form) -> None:
+    """Refuse an image without pixels, or beyond the limit, before it is decoded."""
+    pixels, side = math.prod(size[:2]), "×".join(map(str, size[1::-1]))
+    if pixels < 1:
+        raise DataError(f"{name}: not a readable image (its header says {side} pixels)")
     if pixels > form.max_pixels:
-        side = "×".join(map(str, size[1::-1]))
         limit = f"the limit of {form.max_pixels:,}; raise data.max_pixels, or --max-pixels"
-        raise DataError(f"{path}: {side} pixels are more than {limit}")
+        raise DataError(f"{name}: {side} pixels are more than {limit}")
 
 
 def unscale(array: NDArray[np.float32], form: Form) -> Array:

@@ -39,8 +39,12 @@ class Picture:
 
     def scale_shorter_side(self, size: int) -> "Picture":
         """Bring the shorter side to so many pixels, the aspect ratio kept."""
+        return self.resize(*self.measure_scaled(size))
+
+    def measure_scaled(self, size: int) -> tuple[int, int]:
+        """Return height and width when the shorter side has so many pixels."""
         factor = size / min(self.height, self.width)
-        return self.resize(max(1, round(self.height * factor)), max(1, round(self.width * factor)))
+        return max(1, round(self.height * factor)), max(1, round(self.width * factor))
 
     def to_tensor(self) -> Tensor:
         """Return C×H×W: uint8 pixels of a picture, floats in [-1, 1] of numbers."""

@@ -163,6 +163,7 @@ def _make_onnx(translator: NetworkTranslator, precision: str) -> Translator:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 4  # what goes wrong is raised too, and said in one line
     session = onnxruntime.InferenceSession(find_export(translator), options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
     return ExportedTranslator(translator, lambda images: torch.from_numpy(session.run(None, {name: images.numpy()})[0]))

@@ -10,8 +10,10 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 
-from diptych.errors import DataError
+from diptych.errors import DataError, MachineError, UserError, is_exhaustion
 from diptych.images import Form, Picture, choose_suffix, draw_grid, load_image, normalise, write_image
+from diptych.images.decoding import explained_decoding
+from diptych.images.numbers import check_pixels
 from diptych.inference.masks import to_share
 from diptych.inference.pipeline import Behind, look_ahead
 from diptych.inference.planning import Job
@@ -20,6 +22,7 @@ from diptych.translators import Progress, Translator
 
 Advance = Callable[[Job], None]
 Watch = Callable[[Job, Progress], None]
+_SAVING = "--size takes less"
 
 
 @dataclass(frozen=True)
@@ -33,10 +36,15 @@ class Reading:
 
 @dataclass
 class Outcome:
-    """What a user should hear: a line per image that failed, and remarks with the files they concern."""
+    """What a user should hear: what became of each image that failed, and remarks with the files they concern."""
 
-    failures: list[str] = field(default_factory=list)
+    failures: list[UserError] = field(default_factory=list)
     remarks: dict[str, list[Path]] = field(default_factory=dict)
+
+    @property
+    def exit_code(self) -> int:
+        """The gravest failure's: the machine's before the data's."""
+        return max((failure.exit_code for failure in self.failures), default=0)
 
 
 def translate_files(
@@ -82,29 +90,51 @@ class _Work:
         read = partial(_read, form=form, settings=self.settings)
         readings = look_ahead(self.threads, lambda job: (job, read(job)), jobs, depth=2 * self.batch_size)
         for batch in _batch(self._sort_out(readings), self.batch_size):
-            try:
-                images = self._draw(batch[0]) if self.settings.strengths else self._translate(batch)
-            except DataError as error:  # of this size, for instance
-                for reading in batch:
-                    self._fail(reading.job, f"{reading.job.source}: {error}")
-                continue
-            for reading, image in zip(batch, images, strict=True):
-                self.writing.do(partial(self._write, image, reading))
+            if not self._attempt(batch, last=len(batch) == 1):
+                for reading in batch:  # one by one they take less memory
+                    self._attempt([reading])
         self.writing.finish()
 
-    def _sort_out(self, readings: Iterable[tuple[Job, Reading | DataError]]) -> Iterator[Reading]:
+    def _attempt(self, batch: Sequence[Reading], last: bool = True) -> bool:
+        """Translate images of one size and have them written, or note down why not.
+
+        Returns False where there is not enough memory for so many and nothing was noted down, as it is not the `last`
+        attempt.
+        """
+        try:
+            images = self._draw(batch[0]) if self.settings.strengths else self._translate(batch)
+        except DataError as error:  # of this size, for instance
+            for reading in batch:
+                self._fail(reading.job, DataError(f"{reading.job.source}: {error}"))
+            return True
+        except Exception as error:
+            if not is_exhaustion(error):
+                raise
+            if last:
+                self._run_short(batch[0])
+            return last
+        for reading, image in zip(batch, images, strict=True):
+            self.writing.do(partial(self._write, image, reading))
+        return True
+
+    def _sort_out(self, readings: Iterable[tuple[Job, Reading | UserError]]) -> Iterator[Reading]:
         """Yield what could be read, in order; note down the rest, and the remarks."""
         for job, reading in readings:
-            if isinstance(reading, DataError):
-                self._fail(job, str(reading))
+            if isinstance(reading, UserError):
+                self._fail(job, reading)
                 continue
             for remark in reading.picture.remarks:
                 self.outcome.remarks.setdefault(remark, []).append(job.source)
             yield reading
 
-    def _fail(self, job: Job, line: str) -> None:
-        self.outcome.failures.append(line)
+    def _fail(self, job: Job, failure: UserError) -> None:
+        self.outcome.failures.append(failure)
         self.advance(job)
+
+    def _run_short(self, reading: Reading) -> None:
+        """Note down that the memory does not suffice for an image."""
+        size = f"{reading.picture.width}×{reading.picture.height}"
+        self._fail(reading.job, MachineError(f"{reading.job.source}: not enough memory for {size} pixels; {_SAVING}"))
 
     def _translate(self, batch: Sequence[Reading]) -> Tensor:
         """Return the results of images of one size."""
@@ -156,19 +186,28 @@ class _Work:
 
     def _write(self, image: Tensor | Image, reading: Reading) -> None:
         alpha = reading.picture.alpha if self.settings.keep_alpha and not self.settings.strengths else None
-        write_image(image, reading.job.target, self.translator.output, alpha)
-        self.advance(reading.job)
+        try:
+            write_image(image, reading.job.target, self.translator.output, alpha)
+        except Exception as error:
+            if not is_exhaustion(error):
+                raise
+            self._run_short(reading)
+        else:
+            self.advance(reading.job)
 
 
-def _read(job: Job, form: Form, settings: Settings) -> Reading | DataError:
+def _read(job: Job, form: Form, settings: Settings) -> Reading | UserError:
     """Return the job's picture and mask, of one size, or what is wrong with them."""
     try:
-        picture = load_image(job.source, form)
-        mask = settings.masks.find(job.name) if settings.masks else None
-    except DataError as error:
+        with explained_decoding(job.source):
+            picture = load_image(job.source, form)
+            mask = settings.masks.find(job.name) if settings.masks else None
+            if settings.size:
+                check_pixels(f"{job.source} at --size {settings.size}", picture.measure_scaled(settings.size), form)
+                picture = picture.scale_shorter_side(settings.size)
+            return Reading(job, picture, mask and mask.resize(picture.height, picture.width))
+    except (DataError, MachineError) as error:
         return error
-    picture = picture.scale_shorter_side(settings.size) if settings.size else picture
-    return Reading(job, picture, mask and mask.resize(picture.height, picture.width))
 
 
 def _stack_masks(batch: Sequence[Reading]) -> Tensor | None:

@@ -30,13 +30,14 @@ def plan(
     form: Form = PICTURE,
     keep_alpha: bool = False,
     grid: bool = False,
+    steps: bool = False,
     protected: Iterable[Path] = (),
 ) -> list[Job]:
     """Return the jobs for files and folders (searched recursively).
 
     Names are kept, with another suffix where such a file cannot hold what the form says, or transparency; a grid's
-    ends with `-grid.png`. `UserError` where two would write one file, or one would overwrite an input or what is
-    `protected`.
+    ends with `-grid.png`; with `steps` there are images on the way. `UserError` where two would write one file, or one
+    would overwrite an input or what is `protected`.
     """
     sources: dict[Path, tuple[Path, Path]] = {}
     for item in inputs:
@@ -53,7 +54,7 @@ def plan(
         stem = target.with_suffix("") if stems[target.with_suffix("")] == 1 else target  # a.jpg beside a.png
         written = stem.with_name(f"{stem.name}-grid.png") if grid else target
         jobs.append(Job(source, written, name, stem.with_name(f"{stem.name}-steps")))
-    _refuse_overwriting(jobs, out, [*protected, *(job.source for job in jobs)])
+    _refuse_overwriting(jobs, out, steps, [*protected, *(job.source for job in jobs)])
     return jobs
 
 
@@ -69,8 +70,10 @@ def list_sources(item: Path) -> list[Path]:
     return [item]
 
 
-def _refuse_overwriting(jobs: Sequence[Job], out: Path, read: Iterable[Path]) -> None:
+def _refuse_overwriting(jobs: Sequence[Job], out: Path, steps: bool, read: Sequence[Path]) -> None:
     own = {os.path.realpath(path) for path in read}
+    folders = {os.path.realpath(path.parent) for path in read} if steps else set()
     for job in jobs:
-        if os.path.realpath(job.target) in own:
-            raise UserError(f"--out {out}: {job.target} is read and would be overwritten; choose another folder")
+        for place, taken in ((job.target, own), (job.steps, folders)):
+            if os.path.realpath(place) in taken:
+                raise UserError(f"--out {out}: {place} is read and would be overwritten; choose another folder")

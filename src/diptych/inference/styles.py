@@ -78,7 +78,13 @@ class Styles:
         form = replace(translator.output, max_pixels=max_pixels)
         self.pictures = [load_image(one.value, form) if isinstance(one.value, Path) else None for one in requests]
         self._masks = [load_mask(one.mask, max_pixels) if one.mask else None for one in requests]
+        for one, shape in zip(requests, self._masks, strict=True):
+            if shape and not to_share(shape).max() > 0:
+                raise UserError(f"--style-mask {one.mask}: it is empty, black everywhere")
         self._encoded: dict[tuple[Path | float | str, int], Style] = {}
+        for one in requests:
+            if not isinstance(one.value, Path):  # there is nothing to wait for to know whether the translator takes it
+                self._encode(one.value, None, 0)
 
     def __len__(self) -> int:
         return len(self._requests)

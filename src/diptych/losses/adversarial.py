@@ -1,6 +1,8 @@
 """Adversarial losses: what a discriminator's logits say to the generator and to itself.
 
-Each has `.generator(fake)` and `.discriminator(real, fake)`, on logits of any shape, averaged to a scalar.
+Each has `.generator(fake)` and `.discriminator(real, fake)`, on logits of any shape, averaged to a scalar, and is
+written as its own paper has it, so that a penalty's published weight means beside it what it means there. Only games of
+labels halve the discriminator's side: see `Smoothed`.
 """
 
 from abc import ABC, abstractmethod
@@ -30,17 +32,26 @@ class Adversarial(ABC):
         """Return the discriminator's loss on logits of fake images."""
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
-        """Return the mean of both halves; halving slows the discriminator down (Zhu et al. 2017, section 7.1)."""
-        return 0.5 * (self.on_real(real) + self.on_fake(fake))
+        """Return the discriminator's loss on both, added up."""
+        return self.on_real(real) + self.on_fake(fake)
 
 
 class Smoothed(Adversarial):
-    """A game of labels; `smoothing` lowers the discriminator's label of real images (Salimans et al. 2016, 3.4)."""
+    """A game of labels, whose discriminator's loss is halved wherever it is published for translation.
+
+    Least squares have the halves in LSGAN's equation 9, and CycleGAN (Zhu et al. 2017, section 7.1) keeps them for the
+    discriminator alone; cross entropy has them in pix2pix (Isola et al. 2017, section 3.3) and in CUT's code.
+    `smoothing` lowers the discriminator's label of real images (Salimans et al. 2016, section 3.4).
+    """
 
     def __init__(self, smoothing: float = 0.0) -> None:
         if not 0.0 <= smoothing < 1.0:
             raise UserError(f"{type(self).__name__}.smoothing = {smoothing} must lie between 0 and 1")
         self.smoothing = smoothing
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        """Return half the loss on both: it "slows down the rate at which D learns, relative to G" (pix2pix, 3.3)."""
+        return 0.5 * super().discriminator(real, fake)
 
 
 class LeastSquares(Smoothed):
@@ -90,7 +101,10 @@ class Hinge(Adversarial):
 
 
 class Wasserstein(Adversarial):
-    """The critic of Arjovsky et al. 2017; give it a `GradientPenalty`, without which it is unbounded."""
+    """The critic of Arjovsky et al. 2017; give it a `GradientPenalty`, without which it is unbounded.
+
+    With that weighted 10 its loss is equation 3 of WGAN-GP (Gulrajani et al. 2017).
+    """
 
     def generator(self, fake: Tensor) -> Tensor:
         return -fake.mean()

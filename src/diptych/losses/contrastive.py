@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from diptych.errors import UserError
+from diptych.losses.precision import in_float32
 
 _EXCLUDED = -10.0  # the similarity of a patch with itself as a negative, before the temperature (Park 2020's code)
 
@@ -90,6 +91,7 @@ class PatchNCE(Contrastive):
         losses = torch.logsumexp(torch.cat((positive, negative), dim=2), dim=2) - positive[..., 0]
         return losses.view(shape)
 
+    @in_float32
     def __call__(self, query: Tensor, key: Tensor) -> Tensor:
         return self.per_patch(query, key).mean()
 
@@ -106,6 +108,7 @@ class HardDecoupled(Contrastive):
         _check_temperature("HardDecoupled", hardness, "hardness")
         self.temperature, self.hardness = temperature, hardness
 
+    @in_float32
     def __call__(self, query: Tensor, key: Tensor) -> Tensor:
         key = key.detach()
         relation = (_exclude_itself(key @ key.transpose(1, 2)) / self.hardness).softmax(dim=2)
@@ -122,6 +125,7 @@ class SemanticRelation(Contrastive):
     published code (so that its weight there, 1, carries over) and averaged over images.
     """
 
+    @in_float32
     def __call__(self, query: Tensor, key: Tensor) -> Tensor:
         key = key.detach()
         ours, theirs = ((x @ x.transpose(1, 2)).log_softmax(dim=2) for x in (query, key))

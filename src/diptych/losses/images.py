@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from diptych.errors import UserError
+from diptych.losses.precision import in_float32
 
 _MS_SSIM_SMALLEST = 176  # torchmetrics' limit for five scales of an 11-pixel window
 
@@ -24,6 +25,7 @@ class TotalVariation:
             raise UserError(f"TotalVariation.exponent = {exponent} must be at least 1")
         self.exponent, self.total = exponent, total
 
+    @in_float32
     def __call__(self, image: Tensor, reference: Tensor | None = None) -> Tensor:
         """Return the mean (or sum) over channels and positions with a right and a lower neighbour, per image."""
         image = image * 127.5 if self.total else image
@@ -46,6 +48,7 @@ class LowResolution:
             raise UserError(f"LowResolution.factor = {factor} must be at least 1")
         self.factor = factor
 
+    @in_float32
     def __call__(self, image: Tensor, reference: Tensor) -> Tensor:
         """Return the mean distance of two N×C×H×W images."""
         blocks, others = (F.avg_pool2d(x, self.factor, ceil_mode=True) for x in (image, reference))
@@ -58,6 +61,7 @@ class StructuralDissimilarity:
     def __init__(self, multiscale: bool = False) -> None:
         self.multiscale = multiscale
 
+    @in_float32
     def __call__(self, image: Tensor, reference: Tensor) -> Tensor:
         """Return the mean over the batch, in [0, 2]."""
         from torchmetrics.functional.image import (
@@ -79,6 +83,7 @@ class StructuralDissimilarity:
 class LabMean:
     """The distance of both images' mean colours in CIELAB, divided by 100: whether the palette drifts."""
 
+    @in_float32
     def __call__(self, image: Tensor, reference: Tensor) -> Tensor:
         """Return the mean over the batch."""
         one, other = (_to_lab(x).mean((2, 3)) for x in (image, reference))
@@ -96,6 +101,7 @@ class LabHistogram:
             raise UserError(f"LabHistogram.bins = {bins} must be at least 2")
         self.bins = bins
 
+    @in_float32
     def __call__(self, image: Tensor, reference: Tensor) -> Tensor:
         """Return the mean over channels and the batch."""
         one, other = (self._accumulate(_to_lab(x)) for x in (image, reference))
@@ -112,6 +118,7 @@ class LabHistogram:
 class EdgeConsistency:
     """L1 between the strengths of both images' edges, by Sobel's operator on their luminance."""
 
+    @in_float32
     def __call__(self, image: Tensor, reference: Tensor) -> Tensor:
         """Return the mean over positions."""
         one, other = (_measure_edges(x) for x in (image, reference))

@@ -4,7 +4,7 @@ All take N×3×H×W images in [-1, 1]; the second is the reference and gets no g
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -14,6 +14,7 @@ from torch.hub import get_dir
 from torch.nn.functional import interpolate
 
 from diptych.errors import MachineError, UserError, name_reason
+from diptych.losses.precision import in_float32
 from diptych.networks import Encoder, Vgg
 
 GramScale = Literal["gatys", "positions", "channels", "pixels", "johnson"]
@@ -31,6 +32,7 @@ class Perceptual(ABC):
         """Return the layers that are looked at where nobody says which: the encoder's for style, weighted alike."""
         return dict.fromkeys(self.encoder.style_layers, 1 / len(self.encoder.style_layers))
 
+    @in_float32
     def __call__(self, image: Tensor, reference: Tensor) -> Tensor:
         """Return the loss, averaged over the batch."""
         self.encoder.move_to(image)
@@ -58,6 +60,10 @@ class Perceptual(ABC):
     @abstractmethod
     def measure(self, own: Tensor, other: Tensor) -> Tensor:
         """Return the distance of two descriptions of one layer, averaged over the batch."""
+
+    def stack(self, described: Sequence[Tensor]) -> Tensor:
+        """Return one layer's descriptions of several images, perhaps of several sizes, as that of a batch of them."""
+        return torch.cat(list(described))
 
 
 class Content(Perceptual):
@@ -150,6 +156,11 @@ class SlicedStyle(Perceptual):
             raise UserError("SlicedStyle takes no masks; GramStyle and MomentStyle do")
         return features.flatten(2)
 
+    def stack(self, described: Sequence[Tensor]) -> Tensor:
+        """Return as many of each image's features as the smallest has, spread evenly over its positions."""
+        fewest = min(features.shape[2] for features in described)
+        return torch.cat([interpolate(features, size=fewest, mode="nearest-exact") for features in described])
+
     def measure(self, own: Tensor, other: Tensor) -> Tensor:
         lines = torch.randn(self.directions, own.shape[1], device=own.device, dtype=own.dtype)
         lines = lines / lines.norm(dim=1, keepdim=True)
@@ -179,6 +190,7 @@ class Lpips:
                 f"({name_reason(error)}); put them there, or leave the term out"
             ) from None
 
+    @in_float32
     def __call__(self, image: Tensor, reference: Tensor) -> Tensor:
         """Return the distance of N×3×H×W images in [-1, 1], averaged over the batch."""
         self.network.to(device=image.device, dtype=image.dtype)

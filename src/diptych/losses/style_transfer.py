@@ -14,15 +14,20 @@ from torch.nn.functional import adaptive_avg_pool2d
 from diptych.errors import UserError
 from diptych.losses.images import TotalVariation
 from diptych.losses.perceptual import Content, Perceptual, count_positions
+from diptych.losses.precision import in_float32
 
 
 @dataclass(frozen=True)
 class StyleReference:
-    """An image whose style is wanted, N×3×h×w in [-1, 1]: with what weight, and where (1×1×H×W in [0, 1])."""
+    """An image whose style is wanted, N×3×h×w in [-1, 1]: with what weight, and where (1×1×H×W in [0, 1]).
+
+    `described` is what a loss has kept of it, or of the whole image of which this is a part, and is taken instead.
+    """
 
     image: Tensor
     weight: float = 1.0
     mask: Tensor | None = None
+    described: dict[str, Tensor] | None = None
 
 
 @dataclass(frozen=True)
@@ -49,18 +54,27 @@ class StyleTransferLoss:
             raise UserError("content and style must look with one encoder")
 
     @torch.no_grad()
+    @in_float32
     def describe(self, content: Tensor, styles: Sequence[StyleReference]) -> Targets:
         """Return the targets of N×3×H×W content in several styles, whose weights are made to add up to one."""
         self.content.encoder.move_to(content)
         total = sum(style.weight for style in styles)
         return Targets(
             content_targets=_describe(self.content, content),
-            style_targets=[_describe(self.style, style.image) for style in styles],
+            style_targets=[style.described or self.describe_style(style.image) for style in styles],
             shares=[style.weight / total for style in styles],
             masks=[style.mask for style in styles],
             positions=count_positions(content),
         )
 
+    @torch.no_grad()
+    @in_float32
+    def describe_style(self, image: Tensor) -> dict[str, Tensor]:
+        """Return what is compared of an N×3×h×w style image, layer by layer."""
+        self.style.encoder.move_to(image)
+        return _describe(self.style, image)
+
+    @in_float32
     def __call__(self, image: Tensor, targets: Targets) -> dict[str, Tensor]:
         """Return the terms of N×3×H×W images: content, style, total_variation."""
 

@@ -11,11 +11,12 @@ from torch.nn.functional import mse_loss
 
 from diptych.losses import MomentStyle, TotalVariation
 from diptych.losses.perceptual import count_positions
+from diptych.losses.precision import in_float32
 from diptych.methods.decoder import DecoderMethod
 from diptych.methods.player import Images, Terms
 from diptych.methods.pretrained import keep_pretrained
 from diptych.methods.rendering import Recall
-from diptych.networks import AdaINGenerator, Vgg
+from diptych.networks import AdaINGenerator, Vgg, widen
 from diptych.networks.statistics import exchange_statistics, measure_statistics
 
 
@@ -49,7 +50,7 @@ class AdaIN(DecoderMethod):
         are B's statistics in that layer, and `style_target_…` those in every compared one.
         """
         network, real, style = self.generator_ab, batch["a"], batch["b"]
-        with torch.no_grad():
+        with torch.no_grad(), torch.autocast(real.device.type, enabled=False):  # they are what a loss compares with
             content_features = network.encode(real)
             features = network.extract_features(style, tuple(self.style.layers))
             code, positions = measure_statistics(features[network.last]), count_positions(style)
@@ -58,16 +59,17 @@ class AdaIN(DecoderMethod):
                 f"style_target_{name}": self.style.describe(features[name], positions) for name in self.style.layers
             }
         images |= {"real_a": real, "real_b": style, "content_target": target, "style_code": code}
-        images["fake_b"] = network.decode(target, real)
+        images["fake_b"] = widen(network.decode(target, real))
         if self.weights.get("generator", "identity"):
-            images["identity_a"] = network.decode(content_features, real)
-            images["identity_b"] = network.decode(features[network.last], style)
+            images["identity_a"] = widen(network.decode(content_features, real))
+            images["identity_b"] = widen(network.decode(features[network.last], style))
         return images
 
     def update_statistics(self, recall: Recall) -> None:
         """Let the generator's mean code follow the styles it is trained on."""
         self.generator_ab.update_mean_code(recall("style_code"), first=self.iteration == 0)
 
+    @in_float32
     def generator_terms(self, images: Images) -> Terms:
         """Equations 12 and 13: the exchanged features, and the style's statistics in every layer.
 

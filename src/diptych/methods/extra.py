@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from diptych.errors import UserError
+from diptych.losses.precision import in_float32
 from diptych.methods.player import Images
 
 
@@ -35,12 +36,12 @@ class Extra:
             raise UserError(f"{key}: no image {absent[0]!r}; there are {', '.join(sorted(images))}")
         image = images[self.image]
         if self.reference is None:
-            return self.loss(image)
+            return in_float32(self.loss)(image)
         reference = images[self.reference].detach()
         if image.shape[1] != reference.shape[1]:
             counts = f"{self.image} has {image.shape[1]} channels, {self.reference} has {reference.shape[1]}"
             raise UserError(f"{key}: {counts}; leave the term out")
-        return self.loss(image, reference)
+        return in_float32(self.loss)(image, reference)
 
 
 def expand_directions(name: str, extra: Extra, directions: Iterable[str]) -> dict[str, Extra]:

@@ -81,9 +81,11 @@ class GANMethod(Method):
         generators, discriminators = self._pretrained
         generators.load(self.translators)
         discriminators.load({name: getattr(self, f"discriminator_{name}") for name in self.adversarial_losses})
-        for part in (name for name, value in self._parts.items() if value is not None):
-            if not self.adversarial_losses:
-                raise UserError(f"method.{part} is configured, but no discriminator plays: leave it out")
+        configured = [name for name, value in self._parts.items() if value is not None]
+        idle = configured + (["augmentation"] if self._augmentation else [])
+        if idle and not self.adversarial_losses:
+            raise UserError(f"method.{idle[0]} is configured, but no discriminator plays: leave it out")
+        for part in configured:
             terms = [f"{part}_{name}" for name in self.adversarial_losses]
             self.weights.add_part(f"method.{part}", "discriminator", terms)
 

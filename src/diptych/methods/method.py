@@ -44,6 +44,7 @@ class Method(LightningModule):
         self.weights, self.schedule = Weights(weights), schedule
         self.make_optimizer, self.extras, self.clip = dict(optimizer), dict(extras or {}), dict(clip or {})
         self.iteration, self.images_seen, self.images_per_epoch = 0, 0, 1
+        self.gives_up = False  # said by who finds that a batch's numbers are none: the rest of it is left out
 
     @abstractmethod
     def render(self, batch: Images) -> Images:
@@ -71,13 +72,17 @@ class Method(LightningModule):
 
     def training_step(self, batch: Images, batch_index: int) -> None:
         """Let each player move once, in turn."""
+        self.gives_up = False
         factor = self.schedule.factor(self.images_seen, self.images_per_epoch)
         rendering = self.renderer(self.render, batch)
         for player, optimizer in zip(self.players(), self._list_optimizers(), strict=True):
             for group in optimizer.param_groups:
                 group["lr"] = group["initial_lr"] * factor
             self._move(player, optimizer, rendering)
-        self.update_statistics(rendering.recall)
+            if self.gives_up:
+                break
+        else:
+            self.update_statistics(rendering.recall)
         self.iteration += 1
         self.images_seen += len(batch["a"]) * self.trainer.world_size
         counts = {"iteration": float(self.iteration), "images_seen": float(self.images_seen)}

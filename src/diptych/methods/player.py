@@ -15,7 +15,10 @@ MakeOptimizer = Callable[..., Optimizer]
 
 @runtime_checkable
 class Stateful(Protocol):
-    """Something whose state belongs in the checkpoint although it is no network."""
+    """Something whose state belongs in the checkpoint although it is no network.
+
+    What `state_dict` has returned does not change any more: tensors are replaced rather than written to.
+    """
 
     def state_dict(self) -> dict[str, Any]: ...
 

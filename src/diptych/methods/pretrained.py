@@ -52,18 +52,20 @@ class Pretrained:
                 self._fill(networks[name], name, Path(file))
 
     def _fill(self, network: nn.Module, name: str, path: Path) -> None:
-        tensors = read_weights(path, self.role, name)
-        whole, misfits = f"{self.role}_{name}", _list_misfits(tensors, network.state_dict())
+        tensors, described = read_weights(path, self.role, name)
+        whole, expected = f"{self.role}_{name}", network.state_dict()
+        misfits = _list_misfits(tensors, expected)
         if misfits and self.strict:
             first, words = next(iter(misfits.items()))
             count = f"{len(misfits)} of its tensors in all" if len(misfits) > 1 else "no other"
-            fit = f"{whole} does not start from it ({count}); {self.role}.pretrained_strict=false loads what fits"
+            held = f"; the file is of {described.say()}" if described else ""
+            fit = f"{whole} does not start from it ({count}{held}); {self.role}.pretrained_strict=false loads what fits"
             raise FileError(f"{path}: {words.format(repr(first))}: {fit}")
         fitting = {key: tensor for key, tensor in tensors.items() if key not in misfits}
         if not fitting:
             raise FileError(f"{path}: none of its tensors fits {whole}")
         for key, tensor in fitting.items():
-            refuse_spoilt(path, key, tensor)
+            refuse_spoilt(path, key, tensor.to(expected[key].dtype))
         network.load_state_dict(fitting, strict=False)
         if misfits:
             some = ", ".join(list(misfits)[:_NAMED]) + (", …" if len(misfits) > _NAMED else "")

@@ -8,11 +8,12 @@ from typing import Any
 import torch
 from torch.nn.functional import mse_loss
 
+from diptych.losses.precision import in_float32
 from diptych.methods.decoder import DecoderMethod
 from diptych.methods.player import Images, Terms
 from diptych.methods.pretrained import keep_pretrained
 from diptych.methods.rendering import Recall
-from diptych.networks import Vgg, WCTGenerator
+from diptych.networks import Vgg, WCTGenerator, widen
 
 
 class WCT(DecoderMethod):
@@ -34,11 +35,11 @@ class WCT(DecoderMethod):
         """
         network, images = self.generator_ab, {"real_a": batch["a"], "real_b": batch["b"]}
         for domain in "ab":
-            with torch.no_grad():
+            with torch.no_grad(), torch.autocast(batch["a"].device.type, enabled=False):  # a loss compares with them
                 images[f"padded_{domain}"] = network.pad(batch[domain])
                 features = network.encoder(images[f"padded_{domain}"], network.names)
             for name, decoder in network.decoder.items():
-                images[f"drawn_{domain}_{name}"] = decoder(features[name])
+                images[f"drawn_{domain}_{name}"] = widen(decoder(features[name]))
                 images[f"features_{domain}_{name}"] = features[name]
         return images
 
@@ -48,6 +49,7 @@ class WCT(DecoderMethod):
         code = network.summarise({name: recall(f"features_b_{name}") for name in network.names})
         network.update_mean_code(code, first=self.iteration == 0)
 
+    @in_float32
     def generator_terms(self, images: Images) -> Terms:
         """Section 3.1: drawings are like the images, and so are their features; the mean over domains and decoders."""
         pixels, features = [], []

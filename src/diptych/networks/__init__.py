@@ -1,7 +1,7 @@
 """Generators and discriminators, each a class known by its name and its plain arguments."""
 
 from diptych.networks.adain_generator import AdaINGenerator
-from diptych.networks.calls import apply, sees_images_alone
+from diptych.networks.calls import apply, sees_images_alone, widen
 from diptych.networks.conditional_generator import ConditionalGenerator
 from diptych.networks.encoder import Encoder, NetworkEncoder
 from diptych.networks.features import FeatureNetwork, count_feature_channels, extract_features, find_default_layers
@@ -11,7 +11,7 @@ from diptych.networks.iterative_network import IterativeNetwork
 from diptych.networks.patch_discriminator import PatchDiscriminator
 from diptych.networks.patch_projector import PatchProjector
 from diptych.networks.pixel_discriminator import PixelDiscriminator
-from diptych.networks.registry import Network, build, build_for, names
+from diptych.networks.registry import Network, build, build_for, make_network, names
 from diptych.networks.resnet_generator import ResnetGenerator
 from diptych.networks.several_discriminators import MixedDiscriminator, MultiscaleDiscriminator
 from diptych.networks.similarity_head import SimilarityHead
@@ -47,6 +47,8 @@ __all__ = [
     "extract_features",
     "find_default_layers",
     "initialise",
+    "make_network",
     "names",
     "sees_images_alone",
+    "widen",
 ]

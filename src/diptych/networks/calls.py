@@ -21,13 +21,13 @@ def apply(network: nn.Module, *images: Tensor) -> tuple[Any, ...]:
     if len(images) > 1 and len(shapes) == 1 and sees_images_alone(network):
         result, sizes = network(torch.cat(images)), [len(image) for image in images]
         if isinstance(result, Tensor):
-            return tuple(_restore(part) for part in result.split(sizes))
-        return tuple(zip(*([_restore(part) for part in one.split(sizes)] for one in result), strict=True))
-    return tuple(_restore(network(image)) for image in images)
+            return tuple(widen(part) for part in result.split(sizes))
+        return tuple(zip(*([widen(part) for part in one.split(sizes)] for one in result), strict=True))
+    return tuple(widen(network(image)) for image in images)
 
 
-def _restore(result: Any) -> Any:
-    """Return in float32 what is of less precision."""
+def widen(result: Any) -> Any:
+    """Return in float32 the tensors, one or a tuple of them, that are of less precision."""
     if not isinstance(result, Tensor):
-        return tuple(_restore(part) for part in result)
+        return tuple(widen(part) for part in result)
     return result.float() if result.dtype in (torch.bfloat16, torch.float16) else result

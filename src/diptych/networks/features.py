@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from diptych.errors import UserError
+from diptych.networks.calls import widen
 from diptych.networks.registry import Network
 
 
@@ -51,8 +52,7 @@ def find_default_layers(network: Network) -> list[int]:
 
 def extract_features(network: Network, x: Tensor, layers: Sequence[int]) -> list[Tensor]:
     """Return the layers' features in float32; `UserError` where the network has none."""
-    found = _require_features(network).features(x, layers)
-    return [feature.float() if feature.dtype == torch.bfloat16 else feature for feature in found]
+    return [widen(feature) for feature in _require_features(network).features(x, layers)]
 
 
 def _require_features(network: Network) -> FeatureNetwork:

@@ -37,7 +37,7 @@ class Network(nn.Module):
     def __init_subclass__(cls, registered: bool = True, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
         if registered:
-            _NETWORKS[cls.__name__] = cls
+            _register(cls)
 
     def __new__(cls, *positional: Any, **named: Any) -> "Network":
         network = super().__new__(cls)
@@ -51,6 +51,15 @@ class Network(nn.Module):
         return {"network": type(self).__name__, "arguments": dict(self.arguments)}
 
 
+def _register(cls: type[Network]) -> None:
+    """Let a class be known by its name, unless another package's is."""
+    known = _NETWORKS.get(cls.__name__, cls)
+    packages = [one.__module__.partition(".")[0] for one in (known, cls)]
+    if len(set(packages)) > 1:
+        raise UserError(f"two networks are named {cls.__name__}: {' and '.join(packages)} each have one; rename yours")
+    _NETWORKS[cls.__name__] = cls
+
+
 def names() -> list[str]:
     """Return the names of all registered networks."""
     return sorted(_NETWORKS)
@@ -58,6 +67,11 @@ def names() -> list[str]:
 
 def build(network: str, **arguments: Any) -> Network:
     """Build a registered network; `UserError` says which name, argument, type or bound is wrong."""
+    return make_network(network, arguments)
+
+
+def make_network(network: str, arguments: Mapping[str, Any]) -> Network:
+    """Do what `build` does, for arguments that somebody else chose, whatever they are named."""
     if network not in names():
         load_plugins("diptych.networks")  # whose classes register themselves
     cls = _NETWORKS.get(network) if isinstance(network, str) else None

@@ -18,6 +18,7 @@ from torch.utils.checkpoint import checkpoint
 from diptych.errors import DataError, MachineError, UserError, name_reason
 from diptych.networks.encoder import Encoder, Reduce, make_noise
 from diptych.networks.registry import Range
+from diptych.networks.saved import read_saved
 from diptych.networks.winograd import Conv3x3
 
 Kind = Literal["vgg16", "vgg19", "small"]
@@ -134,6 +135,8 @@ class Vgg(Encoder):
 
     def _draw(self, seed: int) -> None:
         """He et al. 2015, equation 10."""
+        if self.layers[0].weight.is_meta:  # an outline, which has no numbers
+            return
         random = torch.Generator().manual_seed(seed)
         for layer in self._convolutions():
             deviation = (2 / (9 * layer.in_channels)) ** 0.5
@@ -193,7 +196,7 @@ def _name(features: nn.Sequential, pooling: str) -> tuple[list[str], list[nn.Mod
 
 def _obtain(kind: Kind, weights: str) -> dict[str, Tensor]:
     if weights == "imagenet" and kind == "small":
-        raise UserError("there are no ImageNet weights of the small VGG; set weights to own, random or a file")
+        raise UserError("there are no ImageNet weights of the small VGG; choose own, random or a file")
     return _fetch(kind) if weights == "imagenet" else _read(OWN if weights == "own" else Path(weights))
 
 
@@ -211,7 +214,7 @@ def _fetch(kind: str) -> dict[str, Tensor]:
     except Exception as error:  # whatever the network or the file brings
         raise MachineError(
             f"{path} is not there and cannot be downloaded from {url} ({name_reason(error)}); put it there, "
-            "or set weights to own (small, comes along), random or a file"
+            "or choose own (small, comes along), random or a file"
         ) from None
 
 
@@ -228,9 +231,9 @@ def _read(path: Path) -> dict[str, Tensor]:
             from safetensors.torch import load_file
 
             return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises what it likes
+        state = read_saved(path)
+    except Exception as error:  # safetensors raises what it likes
         raise DataError(f"{path}: no weights can be read ({name_reason(error)})") from None
-    if not isinstance(state, dict):
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise DataError(f"{path}: it is no state dict")
     return state

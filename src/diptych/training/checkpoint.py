@@ -6,9 +6,12 @@ from typing import Any
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from diptych.data import UnpairedData
 from diptych.methods import Method
 from diptych.randomness import capture_random_state, restore_random_state
-from diptych.translators.bundle import CHECKPOINT_FORMAT, rename_tensors
+from diptych.training.epochs import align_loops
+from diptych.translators.bundle import rename_tensors
+from diptych.translators.header import EXTRA_STATE_1, FORMAT
 
 _RENAMED = {"scheme": "init", "gain": "init_gain", "smoothness": "total_variation"}  # settings of methods in format 1
 
@@ -30,7 +33,7 @@ class RunState(Callback):
         parts = {name: part.state_dict() for name, part in pl_module.extra_state().items()}
         checkpoint.setdefault("diptych", {})
         checkpoint["diptych"] |= {
-            "format": CHECKPOINT_FORMAT,
+            "format": FORMAT,
             "iteration": pl_module.iteration,
             "images_seen": pl_module.images_seen,
             "recipe": self.recipe,
@@ -46,16 +49,26 @@ class RunState(Callback):
         assert isinstance(pl_module, Method)
         saved = checkpoint["diptych"]
         pl_module.iteration, pl_module.images_seen = saved["iteration"], saved["images_seen"]
-        own = saved["processes"][pl_module.global_rank % len(saved["processes"])]
-        for name, part in pl_module.extra_state().items():
-            part.load_state_dict(own["extra_state"][name])
-        self._random_state = own["random"]
+        self._random_state = load_process(pl_module, checkpoint)
+        data, limit = trainer.datamodule, trainer.limit_train_batches  # type: ignore[attr-defined]
+        if isinstance(data, UnpairedData) and isinstance(limit, float) and limit == 1.0:  # 1 would be a single batch
+            align_loops(checkpoint["loops"]["fit_loop"], data.make_batches())
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """Take up the checkpoint's random state, now that nothing else will draw before the first step."""
         if self._random_state is not None:
             restore_random_state(self._random_state)
             self._random_state = None
+
+
+def load_process(method: Method, checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+    """Load this process's extra state into the method's parts; return the random state that belongs to it."""
+    processes = checkpoint["diptych"]["processes"]
+    own: dict[str, Any] = processes[method.global_rank % len(processes)]
+    for name, part in method.extra_state().items():
+        part.load_state_dict(own["extra_state"][name])
+    random: dict[str, Any] = own["random"]
+    return random
 
 
 def _gather(own: dict[str, Any]) -> list[dict[str, Any]]:
@@ -70,13 +83,14 @@ def _gather(own: dict[str, Any]) -> list[dict[str, Any]]:
 def upgrade(content: dict[str, Any]) -> dict[str, Any]:
     """Return a checkpoint of format 1 as one of today's: tensors, states and recipe under their new names."""
     header = content["diptych"]
+    for process in header["processes"]:
+        if EXTRA_STATE_1 in process:
+            process["extra_state"] = process.pop(EXTRA_STATE_1)
     if header["format"] != 1:
         return content
     content["state_dict"] = rename_tensors(content["state_dict"])
     averaged = content.get("callbacks", {}).get("EMA", {}).get("averaged", {})
     averaged |= {direction: rename_tensors(tensors) for direction, tensors in averaged.items()}
-    for process in header["processes"]:
-        process["extra_state"] = process.pop("remembered")
     method = header["recipe"].get("method", {})
     method |= {new: method.pop(old) for old, new in _RENAMED.items() if old in method}
     return content

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +9,10 @@ import torch
 from pytorch_lightning.plugins.io import CheckpointIO
 
 from diptych.errors import FileError, MachineError
+from diptych.networks.saved import read_saved
 from diptych.training.checkpoint import upgrade
 from diptych.training.finite import find_tensors
-from diptych.translators.bundle import CHECKPOINT_FORMAT, READABLE
+from diptych.translators.header import check_training
 
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 _MARK = ".tmp-"
@@ -65,22 +65,15 @@ class CheckpointFiles(CheckpointIO):
 
 def verify_checkpoint(path: Path) -> dict[str, Any]:
     """Return the checkpoint's content, or raise `FileError` saying why it cannot be gone on from."""
+    if not path.is_file():
+        raise FileError(f"{path}: no such checkpoint")
     try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-        content = None if damaged else torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise FileError(f"{path}: no such checkpoint") from None
-    except Exception:  # zipfile and torch raise half a dozen kinds for what is damaged or foreign
-        raise FileError(f"{path}: damaged, or no checkpoint at all") from None
-    if content is None:
-        raise FileError(f"{path}: damaged (a check sum does not agree)")
-    header = content.get("diptych") if isinstance(content, dict) else None
-    if not isinstance(header, dict) or "format" not in header:
+        content = read_saved(path)
+    except ValueError as error:
+        raise FileError(f"{path}: damaged, or no checkpoint at all ({error})") from None
+    if not isinstance(content, dict) or "diptych" not in content:
         raise FileError(f"{path}: not a checkpoint of diptych")
-    if header["format"] not in READABLE:
-        version = f"checkpoint format {header['format']}, this version reads up to {CHECKPOINT_FORMAT}"
-        raise FileError(f"{path}: {version}: upgrade diptych")
+    check_training(path, content)
     return upgrade(content)
 
 

@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from diptych.errors import UserError
+from diptych.terminal import complain
 
 Keys = Callable[[], Mapping[str, Any]]
 """Gives the configuration that a mistyped key is looked for in."""
@@ -22,7 +23,7 @@ def explained_errors(configuration: tuple[type[Exception], ...], keys: Keys) -> 
         mistake = find_mistake(error)
         if mistake is None and not isinstance(error, configuration):
             raise
-        print(f"error: {describe_mistake(mistake) if mistake else _rephrase(error, keys)}", file=sys.stderr)
+        complain(f"error: {describe_mistake(mistake) if mistake else _rephrase(error, keys)}")
         sys.exit(mistake.exit_code if mistake else UserError.exit_code)
 
 

@@ -1,7 +1,6 @@
 """The processes that torchrun or SLURM has started for one run: one folder, and when one fails all end."""
 
 import os
-import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -12,6 +11,7 @@ from lightning_fabric.plugins.environments import ClusterEnvironment, SLURMEnvir
 from torch.distributed import DistError, rendezvous
 
 from diptych.errors import MachineError, UserError, name_reason
+from diptych.terminal import complain
 
 START = timedelta(minutes=5)
 """How long processes wait for each other in the beginning; nodes are not equally quick at importing."""
@@ -138,7 +138,7 @@ class Job:
     def _watch(self) -> None:
         while not self._ended.wait(LOOK):
             if (who := self._find_failed()) and not self._ended.is_set():
-                print(f"error: {self._describe(who)}", file=sys.stderr, flush=True)
+                complain(f"error: {self._describe(who)}")
                 os._exit(MachineError.exit_code)  # the main thread may wait for the lost process for ever
 
 

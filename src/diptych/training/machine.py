@@ -13,6 +13,7 @@ import torch
 from pytorch_lightning.loggers import Logger
 
 from diptych.errors import MachineError, UserError, name_reason
+from diptych.terminal import say
 
 _PATIENCE = 3.0  # seconds to wait for a logging service
 _PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
@@ -95,5 +96,5 @@ def start_loggers(loggers: list[Logger], recipe: dict[str, Any]) -> list[Logger]
             started.append(logger)
         except Exception as error:  # whatever a service's client raises
             said = f"{type(logger).__name__} does not start ({name_reason(error)})"
-            print(f"warning: {said}; metrics.csv is written all the same")
+            say(f"warning: {said}; metrics.csv is written all the same")
     return started

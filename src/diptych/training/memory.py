@@ -3,14 +3,15 @@
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import torch
 from torch import nn
 
-from diptych.errors import MachineError, UserError
+from diptych.errors import MachineError, UserError, is_exhaustion
 from diptych.methods import Method
 from diptych.networks import Network, sees_images_alone
 from diptych.training.micro_batches import MicroBatches
@@ -98,9 +99,8 @@ def explained_exhaustion(method: Method, batch_size: int) -> Iterator[None]:
     """Turn running out of memory into one line that names the options that help."""
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        known = isinstance(error, torch.OutOfMemoryError | MemoryError)
-        if not known and not ("alloc" in str(error) and "memory" in str(error)):
+    except Exception as error:
+        if not is_exhaustion(error):
             raise
         raise MachineError(f"out of memory: {suggest_savings(method, batch_size)}") from error
 
@@ -121,9 +121,29 @@ def find_capacity(device: torch.device) -> int | None:
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory)
     try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
         return None
+    return min([physical, *find_group_limits()])
+
+
+def find_group_limits(groups: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> list[int]:
+    """Return the bytes that a container or a batch system allows this process: a control group's and those above."""
+    versions = {"memory": (root / "memory", "memory.limit_in_bytes"), "": (root, "memory.max")}
+    limits = []
+    with suppress(OSError, ValueError):
+        for line in groups.read_text().splitlines():
+            _, kinds, name = line.split(":", 2)
+            base, file = versions.get(kinds, (None, ""))
+            for folder in _list_upwards(base, name) if base else ():
+                with suppress(OSError, ValueError):  # no limit here: no such file, or it says "max"
+                    limits.append(int((folder / file).read_text()))
+    return limits
+
+
+def _list_upwards(base: Path, name: str) -> list[Path]:
+    place = base / name.lstrip("/")
+    return [place, *(folder for folder in place.parents if folder.is_relative_to(base))]
 
 
 def measure_peak(device: torch.device) -> int | None:

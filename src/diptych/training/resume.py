@@ -11,7 +11,7 @@ from diptych.errors import FileError, UserError, name_reason
 from diptych.methods import Method
 from diptych.training.checkpoint_files import LAST, PREVIOUS, find_newest, verify_checkpoint
 from diptych.training.finite import is_sound
-from diptych.translators.bundle import CHECKPOINT_FORMAT
+from diptych.translators.header import FORMAT
 
 FINISHED = "finished"
 """The file that a run folder has when everything is done, evaluation and export included."""
@@ -41,7 +41,7 @@ class Resumption:
         if self.path is None:
             return []
         header = self.content["diptych"]
-        older = header["format"] < CHECKPOINT_FORMAT  # whose switches may be gone, and mean nothing any more
+        older = header["format"] < FORMAT  # whose switches may be gone, and mean nothing any more
         known = {key: value for key, value in header["recipe"].items() if key in recipe or not older}
         before, now = _list_values(known), _list_values(recipe)
         grave = [

@@ -14,6 +14,7 @@ from pytorch_lightning import seed_everything
 from diptych.files import write_text
 from diptych.methods import Method
 from diptych.methods.pretrained import keep_pretrained
+from diptych.terminal import say
 from diptych.training.allocation import keep_freed_memory
 from diptych.training.checkpoint import RunState
 from diptych.training.checkpoint_files import clear_leftovers
@@ -53,7 +54,7 @@ def train(recipe: dict[str, Any], text: str, instantiate: Make, job: Job) -> flo
         changes = resumption.check_changes(recipe, recipe["resume_changes"] == "allow")
         resumption = resumption.find_fitting(method)
         if resumption.is_finished(run_dir) and not changes:
-            print(f"{run_dir}: this run is finished; nothing to do")
+            say(f"{run_dir}: this run is finished; nothing to do")
             return read_objective(objective, run_dir)
         crops = data.preparation.crops and not recipe["trainer"].get("deterministic")
         settings = {"max_epochs": method.schedule.total_epochs, "benchmark": crops, "callbacks": callbacks}
@@ -62,7 +63,7 @@ def train(recipe: dict[str, Any], text: str, instantiate: Make, job: Job) -> flo
         with keep_log(run_dir / "train.log") if trainer.is_global_zero else nullcontext():
             if trainer.is_global_zero:
                 for remark in (*resumption.remarks, *changes):
-                    print(remark)
+                    say(remark)
                 write_text(run_dir / "config.yaml", text)
                 trainer.loggers = start_loggers(trainer.loggers, recipe)
             with explained_exhaustion(method, data.batch_size):
@@ -105,7 +106,7 @@ def _make_method(recipe: dict[str, Any], data: Any, make: Make) -> Method:
     if recipe["compile"]:
         require_compiler()
         compile_networks(method, dynamic=None if data.preparation.crops else True)
-        print("compile=true: the first batches take minutes, those after them are quicker", flush=True)
+        say("compile=true: the first batches take minutes, those after them are quicker")
     MemoryOptions(recipe["recompute"], recipe["accumulate"]).apply(method)
     return method
 

@@ -1,23 +1,30 @@
 """Loading a translator from a bundle, a checkpoint or another project's weights; nothing in a file is executed."""
 
-import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import safetensors
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from diptych.errors import FileError, UserError
-from diptych.networks import build
+from diptych.errors import FileError, UserError, name_reason
+from diptych.networks import Network, make_network
+from diptych.networks.saved import read_saved
 from diptych.translators.foreign import recognise
-from diptych.translators.network_translator import FORMAT, HEADER, NetworkTranslator
+from diptych.translators.header import Checkpoint, Described, Tensors, read_bundle, read_checkpoint
+from diptych.translators.network_translator import HEADER, NetworkTranslator
 
-CHECKPOINT_FORMAT = 2
-READABLE = (1, 2)
-"""Formats of bundles and of checkpoints that this version reads."""
 _RENAMED = {"usual": "mean_code"}  # tensors by their names in format 1
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
+
+
+class Weights(NamedTuple):
+    """A network's tensors by name, and where the file says so what they are of."""
+
+    tensors: Tensors
+    described: Described | None = None
 
 
 def load_translator(path: str | Path, direction: str | None = None) -> NetworkTranslator:
@@ -28,33 +35,34 @@ def load_translator(path: str | Path, direction: str | None = None) -> NetworkTr
     path = Path(path)
     _require_content(path)
     if path.suffix == ".safetensors":
-        translator = _load_bundle(path)
-        own = translator.notes.get("direction")
+        weights, notes = _read_bundle(path)
+        if weights.described is None:
+            raise FileError(f"{path}: not a translator: its header says nothing of a network")
+        own = notes.get("direction")
         if direction and own and direction != own:
             raise FileError(f"{path}: this bundle translates {own}, not {direction}")
-        return translator
-    content = _load_tensors(path)
+        return _assemble(path, weights.described, weights.tensors, notes)
+    content = _read_content(path)
     if "diptych" in content:
-        return _from_checkpoint(path, content, direction or "ab")
+        return _from_checkpoint(path, read_checkpoint(path, content), direction or "ab")
     return _from_original(path, content)
 
 
-def read_weights(path: Path, role: str, name: str) -> dict[str, Tensor]:
-    """Return a file's tensors for the `generator` of a direction, or for the `discriminator` of a domain.
+def read_weights(path: Path, role: str, name: str) -> Weights:
+    """Return a file's weights for the `generator` of a direction, or for the `discriminator` of a domain.
 
     A checkpoint holds several networks; a bundle, bare safetensors and a plain state dict hold one, whatever it is for.
     """
     _require_content(path)
     if path.suffix == ".safetensors":
-        _read_header(path)  # refuses a file that is not whole
-        return rename_tensors(load_file(path))
-    content = _load_tensors(path)
+        return _read_bundle(path)[0]
+    content = _read_content(path)
     if "diptych" not in content:
         return _read_plain(path, content)
+    checkpoint = read_checkpoint(path, content)
     if role == "generator":
-        return _select_direction(path, content, name)[1]
-    _check_version(path, content["diptych"])
-    return _select_network(path, content["state_dict"], f"{role}_{name}")
+        return _select_direction(path, checkpoint, name)[0]
+    return Weights(_select_network(path, checkpoint.state_dict, f"{role}_{name}"))
 
 
 def _require_content(path: Path) -> None:
@@ -77,22 +85,18 @@ def _read_header(path: Path) -> str | None:
         raise FileError(f"{path}: not a whole safetensors file ({error})") from None
 
 
-def _load_bundle(path: Path) -> NetworkTranslator:
+def _read_bundle(path: Path) -> tuple[Weights, dict[str, Any]]:
+    """Return what a safetensors file holds, and the notes where it is a bundle."""
     text = _read_header(path)
-    if text is None:
-        raise FileError(f"{path}: not a translator: its header says nothing of a network")
+    bundle = None if text is None else read_bundle(path, text)
     try:
-        header = json.loads(text)
-        version, notes = header["format"], dict(header["notes"])
-        network, arguments = header["network"], dict(header["arguments"])
-    except (ValueError, KeyError, TypeError, RecursionError):  # the last for brackets without end
-        raise FileError(f"{path}: not a translator: its header is damaged") from None
-    if version not in READABLE:
-        raise FileError(f"{path}: bundle format {version}, this version reads up to {FORMAT}: upgrade diptych")
-    return _assemble(path, network, arguments, rename_tensors(load_file(path)), notes)
+        tensors = load_file(path)
+    except Exception as error:  # safetensors and torch have several words for numbers of a kind that they do not know
+        raise FileError(f"{path}: its tensors cannot be read ({name_reason(error)})") from None
+    return Weights(rename_tensors(tensors), bundle), bundle.notes.describe() if bundle else {}
 
 
-def rename_tensors(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def rename_tensors(tensors: Tensors) -> Tensors:
     """Return tensors of any readable format under the names of today's networks."""
     renamed = {}
     for name, tensor in tensors.items():
@@ -101,46 +105,37 @@ def rename_tensors(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return renamed
 
 
-def _load_tensors(path: Path) -> dict[str, Any]:
+def _read_content(path: Path) -> dict[Any, Any]:
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception:  # torch raises half a dozen kinds for files that are not its own
-        raise FileError(f"{path}: not a translator: neither a bundle, nor a checkpoint, nor plain tensors") from None
+        content = read_saved(path)
+    except ValueError as error:
+        kinds = "neither a bundle, nor a checkpoint, nor plain tensors"
+        raise FileError(f"{path}: not a translator: {kinds} ({error})") from None
     if not isinstance(content, dict):
         raise FileError(f"{path}: not a translator: it holds a {type(content).__name__}, not weights by name")
     return content
 
 
-def _check_version(path: Path, header: Any) -> None:
-    if not isinstance(header, dict) or not isinstance(header.get("translators"), dict):
-        raise FileError(f"{path}: not a translator: its header is damaged")
-    if header.get("format") not in READABLE:
-        version = f"checkpoint format {header.get('format')}, this version reads up to {CHECKPOINT_FORMAT}"
-        raise FileError(f"{path}: {version}: upgrade diptych")
-
-
-def _from_checkpoint(path: Path, content: dict[str, Any], direction: str) -> NetworkTranslator:
+def _from_checkpoint(path: Path, checkpoint: Checkpoint, direction: str) -> NetworkTranslator:
     """Take one direction's network, averaged where the checkpoint holds an average."""
-    entry, tensors, weights = _select_direction(path, content, direction)
-    notes = {**content["diptych"].get("notes", {}).get(direction, {}), "weights": weights}
-    return _assemble(path, entry["network"], entry["arguments"], tensors, notes)
+    (tensors, described), which = _select_direction(path, checkpoint, direction)
+    assert described is not None
+    notes = checkpoint.diptych.notes.get(direction)
+    return _assemble(path, described, tensors, {**(notes.describe() if notes else {}), "weights": which})
 
 
-def _select_direction(
-    path: Path, content: dict[str, Any], direction: str
-) -> tuple[dict[str, Any], dict[str, Tensor], str]:
-    """Return one direction's description and tensors, and whether these are `averaged` or the `last` ones."""
-    _check_version(path, content["diptych"])
-    described = content["diptych"]["translators"]
-    if direction not in described:
-        raise FileError(f"{path}: holds no direction {direction!r}, only {', '.join(described)}")
-    entry = described[direction]
-    if averaged := content.get("callbacks", {}).get("EMA", {}).get("averaged", {}).get(direction):
-        return entry, rename_tensors(averaged), "averaged"
-    return entry, rename_tensors(_strip(content["state_dict"], entry["prefix"])), "last"
+def _select_direction(path: Path, checkpoint: Checkpoint, direction: str) -> tuple[Weights, str]:
+    """Return one direction's weights, and whether these are `averaged` or the `last` ones."""
+    directions = checkpoint.diptych.translators
+    if direction not in directions:
+        raise FileError(f"{path}: holds no direction {direction!r}, only {', '.join(directions)}")
+    described = directions[direction]
+    if averaged := checkpoint.callbacks.ema.averaged.get(direction):
+        return Weights(rename_tensors(averaged), described), "averaged"
+    return Weights(rename_tensors(_strip(checkpoint.state_dict, described.prefix)), described), "last"
 
 
-def _select_network(path: Path, state: dict[str, Tensor], network: str) -> dict[str, Tensor]:
+def _select_network(path: Path, state: Tensors, network: str) -> Tensors:
     """Return the tensors of a method's network by its name there, such as `discriminator_b`."""
     if tensors := _strip(state, f"{network}."):
         return rename_tensors(tensors)
@@ -148,65 +143,69 @@ def _select_network(path: Path, state: dict[str, Tensor], network: str) -> dict[
     raise FileError(f"{path}: holds no {network}, only {', '.join(held)}")
 
 
-def _strip(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def _strip(state: Tensors, prefix: str) -> Tensors:
     return {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
 
 
-def _read_plain(path: Path, content: dict[str, Any]) -> dict[str, Tensor]:
+def _read_plain(path: Path, content: dict[Any, Any]) -> Weights:
     """Return a state dict's tensors: of the original code's networks without what never was of use there."""
     try:
-        return recognise(content)[2]
-    except (ValueError, LookupError):
+        name, arguments, tensors, _ = recognise(content)
+        return Weights(tensors, Described(network=name, arguments=arguments))
+    except ValueError:
         if content and all(isinstance(value, Tensor) for value in content.values()):
-            return content
+            return Weights({str(key): tensor for key, tensor in content.items()})
     raise FileError(f"{path}: neither a bundle, nor a checkpoint, nor plain tensors by name")
 
 
-def _from_original(path: Path, content: dict[str, Any]) -> NetworkTranslator:
+def _from_original(path: Path, content: dict[Any, Any]) -> NetworkTranslator:
     try:
-        network, arguments, tensors, words = recognise(content)
+        name, arguments, tensors, words = recognise(content)
     except ValueError as error:
         raise FileError(f"{path}: not a translator: {error}") from None
-    return _assemble(path, network, arguments, tensors, {"recognised": words})
+    return _assemble(path, Described(network=name, arguments=arguments), tensors, {"recognised": words})
 
 
-def _assemble(
-    path: Path, name: str, arguments: dict[str, Any], tensors: dict[str, Tensor], notes: Any
-) -> NetworkTranslator:
-    """Build the named network and load the tensors strictly."""
-    try:
-        network = build(name, **arguments)
-    except UserError as error:
-        raise FileError(f"{path}: {error}") from None
-    if not network.translates:
-        raise FileError(f"{path}: not a translator: a {name} judges images, it makes none")
-    expected = network.state_dict()
+def _assemble(path: Path, described: Described, tensors: Tensors, notes: dict[str, Any]) -> NetworkTranslator:
+    """Build the described network and load the tensors strictly, with nothing allocated before all are seen to fit."""
+    with torch.device("meta"):
+        outline = _build(path, described)
+    if not outline.translates:
+        raise FileError(f"{path}: not a translator: a {described.network} judges images, it makes none")
+    expected = outline.state_dict()
     for kind, keys in (("lacks", expected.keys() - tensors.keys()), ("has an extra", tensors.keys() - expected.keys())):
         if keys:
-            raise FileError(f"{path}: {kind} tensor {min(keys)!r} ({len(keys)} in all) for {name} {arguments}")
+            what = f"{described.network} {described.arguments}"
+            raise FileError(f"{path}: {kind} tensor {min(keys)!r} ({len(keys)} in all) for {what}")
     for key, tensor in expected.items():
-        _check_tensor(path, key, tensors[key], tensor)
+        if misfit := find_misfit(tensors[key], tensor):
+            raise FileError(f"{path}: tensor {key!r} {misfit}")
+        refuse_spoilt(path, key, tensors[key].to(tensor.dtype))
+    network = _build(path, described)  # anew: what is no state, such as constants, must be real
     network.load_state_dict(tensors, strict=True)
     translator = NetworkTranslator(network.eval().requires_grad_(False), notes)
     try:
         _ = translator.input, translator.output
-    except (UserError, TypeError, ValueError) as error:
+    except UserError as error:
         raise FileError(f"{path}: its notes do not say what files hold ({error})") from None
     return translator
 
 
-def _check_tensor(path: Path, key: str, found: Tensor, expected: Tensor) -> None:
-    """Refuse a tensor of another shape or kind of number, or with numbers that are none."""
-    if misfit := find_misfit(found, expected):
-        raise FileError(f"{path}: tensor {key!r} {misfit}")
-    refuse_spoilt(path, key, found)
+def _build(path: Path, described: Described) -> Network:
+    try:
+        return make_network(described.network, described.arguments)
+    except UserError as error:
+        raise FileError(f"{path}: {error}") from None
+    except Exception as error:  # whatever somebody else's network says to arguments that it did not expect
+        raise FileError(f"{path}: no {described.network} can be built ({name_reason(error)})") from None
 
 
 def find_misfit(found: Tensor, expected: Tensor) -> str | None:
     """Say in which way a tensor does not fit into another's place; None where it does."""
     if found.shape != expected.shape:
         return f"has shape {tuple(found.shape)} instead of {tuple(expected.shape)}"
-    if found.is_floating_point() != expected.is_floating_point():
+    kinds = (_FLOATS, _INTEGERS, (found.dtype,))
+    if expected.dtype not in next(kind for kind in kinds if found.dtype in kind):
         return f"holds {found.dtype} instead of {expected.dtype}"
     return None
 

@@ -20,6 +20,13 @@ class TranslatorEncoder(NetworkEncoder):
 
 def load_encoder(weights: str = "imagenet", **settings: Any) -> Encoder:
     """Return a VGG by the words of `Vgg`, to which `settings` go, or a translator's layers where a file holds one."""
+    try:
+        return _load_encoder(weights, **settings)
+    except UserError as error:
+        raise type(error)(f"--encoder {weights}: {error}") from None
+
+
+def _load_encoder(weights: str, **settings: Any) -> Encoder:
     path = Path(weights)
     if path.suffix == ".ckpt" or (path.suffix == ".safetensors" and path.is_file() and holds_network(path)):
         return TranslatorEncoder(path)

@@ -15,11 +15,11 @@ from diptych.errors import MachineError, UserError
 from diptych.files import write_whole
 from diptych.images import Form
 from diptych.networks import IterativeNetwork, Network, StyleNetwork
+from diptych.translators.header import FORMAT
 from diptych.translators.mixing import mix_styles
 from diptych.translators.style import Style, StyleLike
 from diptych.translators.translator import Progress, Translator
 
-FORMAT = 2
 HEADER = "diptych"
 
 
@@ -109,7 +109,7 @@ class NetworkTranslator(Translator):
 
     def save(self, path: Path) -> None:
         """Write the bundle, the network's weights and a JSON header, whole or not at all."""
-        header = {"format": FORMAT, "kind": self.kind, **self.network.describe(), "notes": self.notes}
+        header = {"format": FORMAT, **self.network.describe(), "notes": self.notes}
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.network.state_dict().items()}
         try:
             with write_whole(path) as temporary:

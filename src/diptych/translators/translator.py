@@ -1,16 +1,18 @@
 """The contract of everything that makes an image from an image."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor
 
 from diptych.errors import UserError
-from diptych.images import PICTURE, Form
+from diptych.images import PICTURE, Form, ImageLike, to_batch
 from diptych.networks.style_network import StyleSource
 from diptych.translators.style import Style, StyleLike, check_masks, to_styles
+
+ContentLike = Tensor | ImageLike | Sequence[ImageLike]
 
 
 class Progress(NamedTuple):
@@ -25,6 +27,8 @@ class Progress(NamedTuple):
 class Translator(ABC):
     """Maps N×C×H×W images in [-1, 1] to N×C'×H×W images in [-1, 1], of any height and width.
 
+    Instead of such a tensor a path, an image of Pillow's, or a list of these, all of one size, may be given: they are
+    read in the form that the files of the translator's `input` have.
     `style`, `seed` and `steps` may be given where `takes_style`, `takes_seed` and `takes_steps` say so; whoever gives
     another hears so in one line. The same arguments give the same images.
     """
@@ -40,9 +44,10 @@ class Translator(ABC):
     notes: Mapping[str, Any]
 
     def __call__(
-        self, content: Tensor, style: StyleLike | None = None, *, seed: int | None = None, steps: int | None = None
+        self, content: ContentLike, style: StyleLike | None = None, *, seed: int | None = None, steps: int | None = None
     ) -> Tensor:
         """Return the translated images."""
+        content = content if isinstance(content, Tensor) else to_batch(content, self.input)
         if not self.takes_batches and len(content) > 1:
             return torch.cat([self(one, style, seed=seed, steps=steps) for one in content.split(1)])
         *_, last = self.iterate(content, style, seed=seed, steps=steps)
@@ -50,7 +55,7 @@ class Translator(ABC):
 
     def iterate(
         self,
-        content: Tensor,
+        content: ContentLike,
         style: StyleLike | None = None,
         *,
         seed: int | None = None,
@@ -58,6 +63,7 @@ class Translator(ABC):
         strength: float = 1.0,
     ) -> Iterator[Progress]:
         """Yield after each step; the last images are the result. `strength` below 1 needs `controls_strength`."""
+        content = content if isinstance(content, Tensor) else to_batch(content, self.input)
         channels = self.input.channels
         if content.ndim != 4 or content.shape[1] != channels:
             raise ValueError(f"expected N×{channels}×H×W images, got a tensor of shape {tuple(content.shape)}")

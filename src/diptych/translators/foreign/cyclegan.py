@@ -29,7 +29,10 @@ def recognise(content: Mapping[str, Any]) -> Recognised:
         ("net.0.weight", 4, _read_pixel),
     ):
         if len(shapes.get(first, ())) == rank:
-            name, arguments = read(shapes)
+            try:
+                name, arguments = read(shapes)
+            except LookupError:  # a tensor that such a network has is missing
+                break
             return name, arguments, tensors, _say(name, arguments)
     raise ValueError(f"its tensors ({next(iter(shapes))}, …) are of no known network")
 

@@ -1,0 +1,90 @@
+"""What `torch.save` wrote: looked through before torch reads it, and looked over afterwards.
+
+`torch.load(weights_only=True)` executes nothing, but what it makes may be far larger than the file: a sparse tensor of
+75 GB takes 300 bytes. So a file may name only what dense tensors, dicts and numbers are made of, and what comes of it
+has to be about as large as the file.
+"""
+
+import math
+import pickletools
+import zipfile
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+from torch import Tensor
+
+from diptych.errors import name_reason
+
+_STORAGES = ("Double", "Float", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool")
+_NAMED = frozenset(
+    {"collections OrderedDict", "torch Size", "torch._utils _rebuild_tensor", "torch._utils _rebuild_tensor_v2"}
+    | {"torch._utils _rebuild_parameter"}
+    | {f"torch {kind}Storage" for kind in _STORAGES}
+)
+"""All that dense tensors, and dicts of them, are made of."""
+_MOST = 2_000_000  # instructions, and things that they make; the checkpoint of a large run has a hundred thousand
+_DEEPEST = 64  # things in things
+_SHARED = 4  # times that tensors may be as large as the file, by looking at the same numbers
+_LEGACY = ("magic number", "protocol", "system", "content", "order")  # pickles that files before torch 1.6 begin with
+_SIZED = ("content", "order")  # those of them that say how large storages are, which torch believes
+
+
+def read_saved(path: Path) -> Any:
+    """Return the dicts, lists, numbers, texts and tensors of a file; `ValueError` says in a line why it cannot be."""
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            if zipfile.is_zipfile(file):
+                _look_into_zip(file, size)
+            else:
+                file.seek(0)
+                for pickle in _LEGACY:
+                    _look_through(file, largest=size if pickle in _SIZED else math.inf)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        _look_over(content, size)
+    except Exception as error:  # whatever may go wrong in half a dozen libraries with a file that is damaged or hostile
+        raise ValueError(name_reason(error)) from None
+    return content
+
+
+def _look_into_zip(file: IO[bytes], size: int) -> None:
+    with zipfile.ZipFile(file) as archive:
+        if sum(member.file_size for member in archive.infolist()) > size:
+            raise ValueError("it unpacks to more than it is, as a bomb would")
+        if damaged := archive.testzip():
+            raise ValueError(f"the check sum of {damaged} does not agree")
+        (program,) = (name for name in archive.namelist() if name.count("/") == 1 and name.endswith("/data.pkl"))
+        with archive.open(program) as stream:
+            _look_through(stream)
+
+
+def _look_through(stream: IO[bytes], largest: float = math.inf) -> None:
+    """Go through a pickle's instructions without following them; `ValueError` where one is not for plain tensors."""
+    for count, (instruction, argument, _) in enumerate(pickletools.genops(stream)):
+        if count > _MOST:
+            raise ValueError("it is far too long")
+        if instruction.name == "GLOBAL" and argument not in _NAMED:
+            raise ValueError(f"it holds a {str(argument).replace(' ', '.')}; dense tensors, numbers and text are read")
+        if instruction.name == "STACK_GLOBAL":
+            raise ValueError("it names what is not known beforehand")
+        if isinstance(argument, int) and argument > largest:
+            raise ValueError("a size in it is larger than it is")
+
+
+def _look_over(content: Any, size: int) -> None:
+    """Refuse tensors that are not dense, or look at more than there is, and what is large or endless by repetition."""
+    things, left, room = [(content, 0)], _MOST, _SHARED * size
+    while things:
+        thing, depth = things.pop()
+        if isinstance(thing, Tensor):
+            if thing.layout != torch.strided or thing.numel() > thing.untyped_storage().nbytes() // thing.itemsize:
+                raise ValueError("a tensor has more numbers than there are for it")
+            room -= thing.nbytes
+        items = thing.values() if isinstance(thing, dict) else thing if isinstance(thing, list | tuple) else ()
+        left -= len(items)
+        if left < 0 or room < 0 or depth > _DEEPEST:
+            raise ValueError("what it holds is far larger or deeper than it is")
+        if isinstance(thing, dict) and not all(isinstance(key, str | int) for key in thing):
+            raise ValueError("it has keys that are neither words nor numbers")
+        things.extend((item, depth + 1) for item in items)
