@@ -16,8 +16,11 @@ pytestmark = pytest.mark.reliability
 STAMP = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d "
 
 
-def test_the_log_holds_what_was_said(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_log_holds_what_was_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "train.log"
+    monkeypatch.setattr(logging.root, "handlers", [])  # Hydra's, which write to the streams of tests before this one
     with pytest.raises(NumericError), keep_log(path):
         print("one", end="")
         print(" line")
