@@ -58,7 +58,7 @@ def test_a_short_run_leaves_a_row_and_a_log(
     tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     overrides = make_overrides(tiny_data, tmp_path / "run", "trainer.log_every_n_steps=50")
-    overrides += ["+callbacks.progress.line_seconds=0"]
+    overrides += ["+callbacks.progress.line_seconds=1e-6"]
     run(monkeypatch, "experiment=custom", *overrides)
     assert [row["iteration"] for row in read_rows(tmp_path / "run")] == ["2"]
     told = capfd.readouterr().out
