@@ -90,8 +90,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *overrides: str) -> None:
     before = take_signals(stop_at_once)
     try:
         with train.explained():
-            arguments = recall_recipe(list(overrides), CONF, train.OmegaConf.load)
-            monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
+            monkeypatch.setattr(sys, "argv", ["train.py", *recall_recipe(list(overrides), CONF, train.OmegaConf.load)])
             train.main()
     finally:
         give_back(before)
