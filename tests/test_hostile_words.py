@@ -85,7 +85,7 @@ def test_a_run_with_hostile_names_trains_and_shows_them_as_text(
         "method.schedule.decay_epochs=0", "trainer.limit_train_batches=1",
         "callbacks.finish.evaluation=false", *TINY_NETWORKS,
     ]  # fmt: skip
-    monkeypatch.setattr(sys, "argv", ["train.py", *train.quote_paths(overrides)])
+    monkeypatch.setattr(sys, "argv", ["train.py", *train.prepare(overrides)])
     train.main()
     said = capsys.readouterr().out
     assert find_forged(said) == []

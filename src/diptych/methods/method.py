@@ -112,7 +112,9 @@ class Method(LightningModule):
 
     def configure_optimizers(self) -> list[Optimizer]:
         """Return one optimizer per player, in the order of the players."""
-        optimizers = []
+        optimizers, players = [], [player.name for player in self.players()]
+        if idle := sorted(self.clip.keys() - set(players)):
+            raise UserError(f"method.clip.{idle[0]}: the players are {', '.join(players)}")
         for player in self.players():
             if player.name not in self.make_optimizer:
                 raise UserError(f"method.optimizer.{player.name} is not set")

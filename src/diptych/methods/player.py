@@ -3,14 +3,24 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypedDict, runtime_checkable
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from diptych.arguments import Momentum, Rate
+
 Images = dict[str, Tensor]
 Terms = dict[str, Tensor]
 MakeOptimizer = Callable[..., Optimizer]
+
+
+class OptimizerSettings(TypedDict, total=False):
+    """What a network may have of its own for the optimizer of its player."""
+
+    lr: Rate
+    betas: tuple[Momentum, Momentum]
+    weight_decay: Rate
 
 
 @runtime_checkable

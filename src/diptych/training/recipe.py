@@ -43,7 +43,7 @@ class Recipe:
     trainer: Part[Trainer]
     callbacks: Mapping[str, Part[Callback]]
     logger: Mapping[str, Part[Logger]] | None = None
-    objective: str | None = None
+    objective: Label | None = None
 
 
 def read_recipe(recipe: Mapping[str, Any]) -> Recipe:
@@ -113,9 +113,7 @@ def _check_together(recipe: Recipe) -> None:
         )
     trainer = recipe.trainer.arguments
     if not any(getattr(part, "kind", None) is CheckpointFiles for part in trainer.get("plugins") or ()):
-        raise UserError(
-            "trainer.plugins needs {_target_: …CheckpointFiles}, which writes checkpoints whole or not at all"
-        )
+        raise UserError("trainer.plugins needs {_target_: …CheckpointFiles}, which writes checkpoints whole")
     require_devices(trainer.get("devices", "auto"), trainer.get("accelerator", "auto"))
 
 
