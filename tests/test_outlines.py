@@ -9,10 +9,10 @@ from conftest import make_cyclegan
 from hostile_weights import write_header
 from torch import nn
 
+from diptych.arguments import Range
 from diptych.errors import FileError, UserError
 from diptych.methods.pretrained import Pretrained
 from diptych.networks import Network, build, make_network, names
-from diptych.networks.arguments import Range
 from diptych.networks.registry import _NETWORKS
 from diptych.networks.saved import read_saved
 from diptych.translators import NetworkTranslator, load_translator
