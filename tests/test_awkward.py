@@ -132,7 +132,7 @@ def test_a_run_over_everything_finishes_with_skip(
         "method.schedule.decay_epochs=0",
         *TINY_NETWORKS,
     ]
-    monkeypatch.setattr(sys, "argv", ["train.py", *train.quote_paths(overrides)])
+    monkeypatch.setattr(sys, "argv", ["train.py", *train.prepare(overrides)])
     with train.explained():
         train.main()
     taken = [entry for entry in GOOD if not entry.small]
@@ -154,7 +154,7 @@ def test_a_run_stops_with_one_line_without_skip(
     folder.mkdir()
     (folder / "bad.png").write_bytes((corpus / entry.name).read_bytes())
     overrides = ["experiment=custom", f"data.path_a={folder}", f"data.path_b={folder}", f"run_dir={tmp_path / 'run'}"]
-    monkeypatch.setattr(sys, "argv", ["train.py", *train.quote_paths([*overrides, "data.workers=0", *TINY_NETWORKS])])
+    monkeypatch.setattr(sys, "argv", ["train.py", *train.prepare([*overrides, "data.workers=0", *TINY_NETWORKS])])
     with pytest.raises(SystemExit) as stop, train.explained():
         train.main()
     assert stop.value.code == 4

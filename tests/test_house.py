@@ -10,9 +10,9 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "src" / "diptych"
 LADDER = [
-    ["errors", "terminal", "plugins", "files", "randomness", "signals"], ["images"], ["networks"], ["losses"], ["data"],
-    ["metrics"], ["translators"], ["methods"], ["training"], ["callbacks"], ["inference"], ["web"], ["cli"],
-    ["__main__"],
+    ["errors", "arguments", "terminal", "plugins", "files", "randomness", "signals"], ["images"], ["networks"],
+    ["losses"], ["data"], ["metrics"], ["translators"], ["methods"], ["training"], ["callbacks"], ["inference"],
+    ["web"], ["cli"], ["__main__"],
 ]  # fmt: skip
 RUNGS = {name: height for height, names in enumerate(LADDER) for name in names}
 GONE = "Thrift|persuade|Duel|Unopposed|landmarks|remembered|by_direction|PatchMapper|_Errand|_Manner|MemoryEstimate"

@@ -181,8 +181,8 @@ def test_what_does_not_fit_is_said_once_where_all_begin_twice(
 @pytest.mark.parametrize(
     ("wish", "said"),
     [
-        ({"pretrained": 3}, "generator.pretrained = 3: must be a file"),
-        ({"pretrained": {"ab": 3}}, "generator.pretrained = {'ab': 3}: must be a file"),
+        ({"pretrained": 3}, "generator.pretrained = 3: must be a word or a file or a mapping"),
+        ({"pretrained": {"ab": 3}}, "generator.pretrained.ab = 3: must be a word or a file or null"),
         ({"pretrained": {"ba": "x"}}, "generator.pretrained.ba: this method has generator_ab"),
         ({"pretrained_strict": "no"}, "generator.pretrained_strict = 'no': must be true or false"),
         ({"pretrained": "nowhere.pth"}, "nowhere.pth: no such file"),

@@ -9,7 +9,7 @@ from test_resume import stop_at
 from test_train import load, make_overrides, run
 
 from diptych.errors import FileError, UserError
-from diptych.training.recipe import quote_paths
+from diptych.training.overrides import prepare
 from diptych.translators import load_translator
 
 QUIET = ["~callbacks.samples", "generator.blocks=1"]
@@ -65,7 +65,7 @@ def test_a_resumed_run_needs_no_file(
 
 def run_quoted(monkeypatch: pytest.MonkeyPatch, *overrides: str) -> None:
     """Call the entry point with paths quoted, as `train.py` does before Hydra sees them."""
-    run(monkeypatch, *quote_paths(list(overrides)))
+    run(monkeypatch, *prepare(list(overrides)))
 
 
 def test_a_missing_file_stops_a_new_run_in_a_line(

@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from diptych.arguments import Range
 from diptych.errors import UserError
 from diptych.networks import Network, build, build_for
-from diptych.networks.registry import Channels, Norm, Range, Width
+from diptych.networks.registry import Channels, Norm, Width
 from diptych.translators import NetworkTranslator, load_translator
 
 
@@ -77,24 +78,24 @@ def test_nothing_is_plain_data_where_it_is_asked_for(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
-        ("widths", [4, 8, "x"], "ListNetwork.widths[2] = 'x': must be of type int"),
+        ("widths", [4, 8, "x"], "ListNetwork.widths[2] = 'x': must be a whole number"),
         ("widths", [4, 0], "ListNetwork.widths[1] = 0: must lie between 1 and 1024"),
         ("widths", 4, "ListNetwork.widths = 4: must be a list or null"),
-        ("depth", "x", "ListNetwork.depth = 'x': must be of type int or null"),
-        ("depth", True, "ListNetwork.depth = True: must be of type int or null"),
+        ("depth", "x", "ListNetwork.depth = 'x': must be a whole number or null"),
+        ("depth", True, "ListNetwork.depth = true: must be a whole number or null"),
         ("maybe", 10, "ListNetwork.maybe = 10: must lie between 1 and 9"),
-        ("size", 1.5, "ListNetwork.size = 1.5: must be of type int or of type str"),
-        ("size", None, "ListNetwork.size = None: must be of type int or of type str"),
+        ("size", 1.5, "ListNetwork.size = 1.5: must be a whole number or a word"),
+        ("size", None, "ListNetwork.size = null: must be a whole number or a word"),
         ("norms", ["batch", "layer"], "ListNetwork.norms[1] = 'layer': must be one of instance, batch, none"),
-        ("grid", [[1.0], [2, "x"]], "ListNetwork.grid[1][1] = 'x': must be of type float"),
+        ("grid", [[1.0], [2, "x"]], "ListNetwork.grid[1][1] = 'x': must be a number"),
         ("grid", [[1.0], 2.0], "ListNetwork.grid[1] = 2.0: must be a list"),
-        ("mixed", ["other"], "ListNetwork.mixed[0] = 'other': must be of type int or one of same or null"),
+        ("mixed", ["other"], "ListNetwork.mixed[0] = 'other': must be a whole number or same or null"),
         ("anything", [[{"a": 1}]], "ListNetwork.anything[0][0] = {'a': 1}: must be a number, a word,"),
-        ("several", [1, None], "ListNetwork.several[1] = None: must be of type int"),
-        ("several", None, "ListNetwork.several = None: must be of type int or a list"),
-        ("flag", 1, "ListNetwork.flag = 1: must be of type bool"),
+        ("several", [1, None], "ListNetwork.several[1] = null: must be a whole number"),
+        ("several", None, "ListNetwork.several = null: must be a whole number or a list"),
+        ("flag", 1, "ListNetwork.flag = 1: must be true or false"),
         ("share", 1.5, "ListNetwork.share = 1.5: must lie between 0 and 1"),
-        ("share", "x", "ListNetwork.share = 'x': must be of type float or null"),
+        ("share", "x", "ListNetwork.share = 'x': must be a number or null"),
         ("in_channels", 10**400, "must lie between 1 and 64"),
         ("width", 4, "ListNetwork takes no argument 'width' (did you mean 'widths'?)"),
     ],

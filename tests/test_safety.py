@@ -257,8 +257,8 @@ def test_recipes_name_only_classes_of_known_packages(
     with pytest.raises(SystemExit) as stop:
         run(monkeypatch, f"run_dir={tmp_path / 'run'}", f"method.adversarial._target_={target}")
     assert stop.value.code == 2
-    assert f"_target_: {target} is not allowed" in capfd.readouterr().err
-    assert not (tmp_path / "run" / "config.yaml").exists()
+    assert f"method.adversarial._target_ = {target!r}: is not allowed" in capfd.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 def test_nothing_is_instantiated_from_a_checkpoint(

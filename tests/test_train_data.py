@@ -17,7 +17,7 @@ from test_train import check_run_folder, load, make_overrides, read_rows, run, r
 
 from diptych.cli import main
 from diptych.data.catalogue import CATALOGUE
-from diptych.training.recipe import quote_paths
+from diptych.training.overrides import prepare
 from diptych.translators import load_translator
 
 
@@ -100,10 +100,10 @@ def test_grey_pictures(tiny_data: Path, tmp_path: Path, monkeypatch: pytest.Monk
         ([*SCANS[:3], SCANS[4], SCANS[5]], 4, "holds float32 numbers: declare their range"),
         ([*SCANS, "data.channels_b=3"], 4, "24×20×2 numbers are not an image of 3 channels"),
         ([*SCANS, "data.range_a=[5,5]"], 2, "must be two numbers, the lower first"),
-        ([*SCANS, "data.channels_a=0"], 2, "channels = 0 must lie between 1 and 64"),
-        (["data.preset=zoom"], 2, "data.preset = zoom must be one of resize_and_crop"),
-        (["data.on_error=ignore"], 2, "data.on_error = ignore must be one of raise, skip"),
-        (["data.epoch_size=0"], 2, "data.epoch_size must be at least 1"),
+        ([*SCANS, "data.channels_a=0"], 2, "data.channels_a = 0: must lie between 1 and 64"),
+        (["data.preset=zoom"], 2, "data.preset = 'zoom': must be one of resize_and_crop"),
+        (["data.on_error=ignore"], 2, "data.on_error = 'ignore': must be one of raise, skip"),
+        (["data.epoch_size=0"], 2, "data.epoch_size = 0: must lie between 1"),
         ([*SCANS, "data.drop_last=true", "data.batch_size=9"], 2, "drop_last leaves no batch: an epoch has 6 images"),
         (["data.download=monet2foto", "data.root=/tmp/nowhere/x"], 4, "did you mean monet2photo"),
     ],
@@ -233,7 +233,7 @@ def test_odd_names_are_quoted_for_the_grammar(
 ) -> None:
     root = tmp_path / name
     root.symlink_to(tiny_data)
-    run(monkeypatch, *quote_paths(["experiment=custom", *make_overrides(root, tmp_path / f"run {name}")]))
+    run(monkeypatch, *prepare(["experiment=custom", *make_overrides(root, tmp_path / f"run {name}")]))
     assert len(read_rows(tmp_path / f"run {name}")) == 2
 
 

@@ -1,5 +1,6 @@
 """Somebody else's installed packages, which say by entry points where their networks, methods and terms are."""
 
+from functools import cache
 from importlib.metadata import entry_points
 
 from diptych.errors import name_reason
@@ -24,8 +25,8 @@ def load_plugins(group: str) -> None:
             complain(f"warning: {what} cannot be imported: {name_reason(error)}")
 
 
-def list_packages() -> list[str]:
-    """Return the top-level packages of all entry points of all groups."""
+@cache
+def list_modules() -> list[str]:
+    """Return the modules of all entry points of all groups."""
     points = (point for group in GROUPS for point in entry_points(group=group))
-    modules = (point.value.partition(":")[0].strip() for point in points)
-    return sorted({module.partition(".")[0] for module in modules if module})
+    return sorted({module for point in points if (module := point.value.partition(":")[0].strip())})

@@ -7,6 +7,7 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from diptych.arguments import Amount, Count, FilePath
 from diptych.callbacks.csv_file import CsvFile
 from diptych.callbacks.ema import find_translators
 from diptych.data import UnpairedData
@@ -25,7 +26,7 @@ class Alarms(Callback):
     itself; at the end, when nothing will, every symptom that shows is said.
     """
 
-    def __init__(self, path: str, every: int = 500, start: int = 1000, count: int = 12) -> None:
+    def __init__(self, path: FilePath, every: Amount = 500, start: Amount = 1000, count: Count = 12) -> None:
         self.file = CsvFile(Path(path))
         self.every, self.start, self.count = every, start, count
         self.raised: set[str] = set()

@@ -6,6 +6,7 @@ from typing import Any
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
 
+from diptych.arguments import Amount, FilePath
 from diptych.errors import NumericError
 from diptych.methods import Method
 from diptych.training.checkpoint_files import LAST
@@ -15,7 +16,7 @@ from diptych.training.finite import is_sound
 class LastCheckpoint(Checkpoint):
     """Keeps `last.ckpt`: at the end of every epoch, after every `every` batches, and when somebody asks for it."""
 
-    def __init__(self, folder: str, every: int = 1000) -> None:
+    def __init__(self, folder: FilePath, every: Amount = 1000) -> None:
         self.path = Path(folder) / LAST
         self.every = every
         self._saved_at = -1

@@ -7,6 +7,7 @@ from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from diptych.arguments import Amount, FilePath
 from diptych.callbacks.csv_file import CsvFile
 from diptych.errors import MachineError
 from diptych.methods import Method
@@ -22,7 +23,7 @@ class DataReport(Callback):
     A row says how many images per second were trained on and which share of the time was spent waiting for data.
     """
 
-    def __init__(self, folder: str, every: int = 100) -> None:
+    def __init__(self, folder: FilePath, every: Amount = 100) -> None:
         self.skipped_path = Path(folder) / "skipped.csv"
         self.speed_file = CsvFile(Path(folder) / "speed.csv")
         self.every = every

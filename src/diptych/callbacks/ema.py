@@ -7,7 +7,7 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from diptych.errors import UserError
+from diptych.arguments import Decay
 from diptych.methods import Method
 from diptych.networks import Network
 from diptych.translators import NetworkTranslator
@@ -19,9 +19,7 @@ class EMA(Callback):
     Only the networks handed to users are averaged; discriminators stay as they are.
     """
 
-    def __init__(self, decay: float = 0.999) -> None:
-        if not 0 <= decay < 1:
-            raise UserError(f"callbacks.ema.decay = {decay} must lie in [0, 1)")
+    def __init__(self, decay: Decay = 0.999) -> None:
         self.decay = decay
         self.updates = 0
         self.averaged: dict[str, Network] = {}

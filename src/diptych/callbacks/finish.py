@@ -8,6 +8,7 @@ from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from diptych.arguments import FilePath, Label
 from diptych.callbacks.ema import find_translators
 from diptych.data import UnpairedData
 from diptych.files import write_text
@@ -27,7 +28,7 @@ class Finish(Callback):
     Loggers get the scores too, as `metric/NAME_DIRECTION`.
     """
 
-    def __init__(self, run_dir: str, experiment: str, evaluation: bool = True) -> None:
+    def __init__(self, run_dir: FilePath, experiment: Label, evaluation: bool = True) -> None:
         self.run_dir = Path(run_dir)
         self.experiment = experiment
         self.evaluation = evaluation

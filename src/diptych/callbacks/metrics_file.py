@@ -5,6 +5,7 @@ from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from diptych.arguments import FilePath
 from diptych.callbacks.csv_file import CsvFile
 from diptych.methods import Method
 
@@ -15,7 +16,7 @@ class MetricsFile(Callback):
     A resumed run first drops the rows that it will write again.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: FilePath) -> None:
         self.file = CsvFile(Path(path))
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainin
 from rich.table import Table
 from rich.text import Text
 
+from diptych.arguments import Positive
 from diptych.methods import Method
 from diptych.terminal import clean, make_console, make_progress, say
 from diptych.training.run_log import copy_stream, note, stamp
@@ -20,7 +21,7 @@ from diptych.training.run_log import copy_stream, note, stamp
 class RunProgress(ProgressBar):
     """One bar for the run with the losses below it; a plain line now and then where there is no terminal."""
 
-    def __init__(self, refresh_seconds: float = 1.0, line_seconds: float = 20.0) -> None:
+    def __init__(self, refresh_seconds: Positive = 1.0, line_seconds: Positive = 20.0) -> None:
         super().__init__()
         self._console = make_console()
         self._refresh = refresh_seconds if self._console.is_terminal else line_seconds

@@ -10,6 +10,7 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
+from diptych.arguments import Amount, Count, FilePath
 from diptych.callbacks.ema import find_translators
 from diptych.data import UnpairedData
 from diptych.images import draw_grid, write_image
@@ -30,7 +31,7 @@ class Samples(Callback):
     column of fakes there are several where a translator takes styles (whose images stand above), seeds or steps.
     """
 
-    def __init__(self, folder: str, every: int = 500, count: int = 6) -> None:
+    def __init__(self, folder: FilePath, every: Amount = 500, count: Count = 6) -> None:
         self.folder = Path(folder)
         self.every, self.count = every, count
 

@@ -4,26 +4,30 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Annotated, Literal
 
 import torch
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
 
+from diptych.arguments import FilePath, Label, Range, Seed
 from diptych.data.cache import PixelCache, estimate_bytes
 from diptych.data.domain import Domain
 from diptych.data.installer import install_dataset
 from diptych.data.loader import ShieldedLoader
-from diptych.data.preparation import Preparation
+from diptych.data.preparation import Preparation, Preset
 from diptych.data.selection import Selection, examine, keep_pairs, select_test, select_train
 from diptych.data.unpaired import EpochBatches, Item, UnpairedImages, collate
 from diptych.errors import UserError
 from diptych.files import find_cache
 from diptych.images import Form, load_image, normalise, to_unit
 from diptych.images.form import MAX_PIXELS
+from diptych.networks.registry import Channels
 from diptych.randomness import mix, seed_generator
 from diptych.terminal import say
 
-Range = Sequence[float]
+Side = Annotated[int, Range(1, 16384)]
+"""Pixels along an edge; more take gigabytes an image."""
 
 
 class UnpairedData(LightningDataModule):
@@ -37,44 +41,38 @@ class UnpairedData(LightningDataModule):
 
     def __init__(
         self,
-        root: str | None = None,
-        path_a: str | None = None,
-        path_b: str | None = None,
-        test_path_a: str | None = None,
-        test_path_b: str | None = None,
-        download: str | None = None,
-        preset: str = "resize_and_crop",
-        load_size: int = 286,
-        crop_size: int = 256,
+        root: FilePath | None = None,
+        path_a: FilePath | None = None,
+        path_b: FilePath | None = None,
+        test_path_a: FilePath | None = None,
+        test_path_b: FilePath | None = None,
+        download: Label | None = None,
+        preset: Preset = "resize_and_crop",
+        load_size: Side = 286,
+        crop_size: Side = 256,
         flip: bool = True,
-        min_size: int = 16,
-        channels_a: int = 3,
-        channels_b: int = 3,
-        range_a: Range | None = None,
-        range_b: Range | None = None,
+        min_size: Side = 16,
+        channels_a: Channels = 3,
+        channels_b: Channels = 3,
+        range_a: tuple[float, float] | None = None,
+        range_b: tuple[float, float] | None = None,
         background: str = "white",
-        max_pixels: int = MAX_PIXELS,
-        on_error: str = "raise",
+        max_pixels: Annotated[int, Range(1, 2**40)] = MAX_PIXELS,
+        on_error: Literal["raise", "skip"] = "raise",
         augment: Callable[[Tensor], Tensor] | None = None,
-        batch_size: int = 1,
-        epoch_size: int | None = None,
+        batch_size: Annotated[int, Range(1, 65536)] = 1,
+        epoch_size: Annotated[int, Range(1, 100_000_000)] | None = None,
         drop_last: bool = False,
-        workers: int = 4,
-        cache: bool | str = "auto",
-        cache_dir: str | None = None,
-        cache_gib: float = 20.0,
+        workers: Annotated[int, Range(0, 1024)] = 4,
+        cache: bool | Literal["auto"] = "auto",
+        cache_dir: FilePath | None = None,
+        cache_gib: Annotated[float, Range(0, 1e6)] = 20.0,
         swap: bool = False,
         paired: bool = False,
-        domains: Sequence[str] = ("A", "B"),
-        seed: int = 0,
+        domains: tuple[Label, Label] = ("A", "B"),
+        seed: Seed = 0,
     ) -> None:
         super().__init__()
-        if batch_size < 1 or workers < 0 or (epoch_size is not None and epoch_size < 1):
-            raise UserError("data.batch_size and data.epoch_size must be at least 1 and data.workers at least 0")
-        if len(domains) != 2:
-            raise UserError(f"domains = {list(domains)} must be two names")
-        _require_choice("on_error", on_error, ("raise", "skip"))
-        _require_choice("cache", cache, (True, False, "auto"))
         self.preparation = Preparation(load_size, crop_size, flip, preset, min_size)
         self.batch_size, self.workers, self.seed = batch_size, workers, seed
         self.epoch_size, self.drop_last = epoch_size, drop_last
@@ -228,11 +226,6 @@ class UnpairedData(LightningDataModule):
         """Return the other domain's test images of the same places, for an aligned test set."""
         partners = dict(zip(self.test_paths[domain], self.test_paths["ba"["ab".index(domain)]], strict=True))
         return [partners[path] for path in paths]
-
-
-def _require_choice(key: str, value: object, known: tuple[object, ...]) -> None:
-    if value not in known:
-        raise UserError(f"data.{key} = {value} must be one of {', '.join(map(str, known))}")
 
 
 def _are_aligned(one: list[Path], other: list[Path]) -> bool:

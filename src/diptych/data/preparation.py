@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
 import torch
 from torch import Generator, Tensor
@@ -9,7 +10,7 @@ from torch import Generator, Tensor
 from diptych.errors import DataError, UserError
 from diptych.images import PICTURE, Form, Picture, load_image, normalise
 
-PRESETS = ("resize_and_crop", "crop", "scale_width", "scale_width_and_crop", "none")
+Preset = Literal["resize_and_crop", "crop", "scale_width", "scale_width_and_crop", "none"]
 _STEP = 4  # preset `none` rounds sides to a multiple of this, as published
 
 
@@ -29,8 +30,8 @@ class Preparation:
     min_size: int = 16
 
     def __post_init__(self) -> None:
-        if self.preset not in PRESETS:
-            raise UserError(f"data.preset = {self.preset} must be one of {', '.join(PRESETS)}")
+        if self.preset not in get_args(Preset):
+            raise UserError(f"data.preset = {self.preset} must be one of {', '.join(get_args(Preset))}")
         if self.crop_size < 1 or (self._scales and self.load_size < self.crop_size):
             raise UserError(f"data.crop_size = {self.crop_size} must lie between 1 and data.load_size {self.load_size}")
 

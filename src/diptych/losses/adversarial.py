@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 import torch.nn.functional as F
 from torch import Tensor
 
+from diptych.arguments import Decay
 from diptych.errors import UserError
 
 
@@ -44,7 +45,7 @@ class Smoothed(Adversarial):
     `smoothing` lowers the discriminator's label of real images (Salimans et al. 2016, section 3.4).
     """
 
-    def __init__(self, smoothing: float = 0.0) -> None:
+    def __init__(self, smoothing: Decay = 0.0) -> None:
         if not 0.0 <= smoothing < 1.0:
             raise UserError(f"{type(self).__name__}.smoothing = {smoothing} must lie between 0 and 1")
         self.smoothing = smoothing

@@ -4,18 +4,20 @@ Shengyu Zhao, Zhijian Liu, Ji Lin, Jun-Yan Zhu, Song Han. NeurIPS 2020. https://
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Annotated, Any, Literal, get_args
 
 import torch
 from kornia.augmentation import RandomErasing
 from kornia.geometry.transform import translate
 from torch import Tensor
 
+from diptych.arguments import Count, Range, Share
 from diptych.errors import UserError
 
 _SHIFT = 0.125  # of the image's sides
 _CUT = 0.5  # of the image's sides
-POLICIES = ("colour", "translation", "cutout")
+Word = Literal["colour", "translation", "cutout"]
+POLICIES: tuple[Word, ...] = get_args(Word)
 
 
 class DiffAugment:
@@ -26,7 +28,7 @@ class DiffAugment:
     may leave that range, as published). An image is left alone with probability 1 - `probability`.
     """
 
-    def __init__(self, policy: Sequence[str] = POLICIES, probability: float = 1.0) -> None:
+    def __init__(self, policy: Sequence[Word] = POLICIES, probability: Share = 1.0) -> None:
         for word in policy:
             if word not in POLICIES:
                 raise UserError(f"DiffAugment.policy: {word!r} is not one of {', '.join(POLICIES)}")
@@ -72,7 +74,7 @@ class InstanceNoise:
     The deviation is in units of the range [-1, 1].
     """
 
-    def __init__(self, deviation: float = 0.1) -> None:
+    def __init__(self, deviation: Annotated[float, Range(0, 100)] = 0.1) -> None:
         if deviation < 0:
             raise UserError(f"InstanceNoise.deviation = {deviation} must be at least 0")
         self.deviation = deviation
@@ -91,7 +93,9 @@ class AdaptiveAugment(DiffAugment):
 
     averages_images = False  # its probability moves with every batch
 
-    def __init__(self, policy: Sequence[str] = POLICIES, target: float = 0.6, images: int = 500_000) -> None:
+    def __init__(
+        self, policy: Sequence[Word] = POLICIES, target: Annotated[float, Range(-1, 1)] = 0.6, images: Count = 500_000
+    ) -> None:
         super().__init__(policy, probability=0.0)
         if not (-1.0 <= target <= 1.0 and images >= 1):
             raise UserError("AdaptiveAugment: target must lie between -1 and 1, and images be at least 1")

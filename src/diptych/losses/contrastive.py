@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
+from diptych.arguments import Count, Positive
 from diptych.errors import UserError
 from diptych.losses.precision import in_float32
 
@@ -37,7 +38,7 @@ class Transport(Negatives):
     `hard` weights similar patches up, for unpaired data; `easy` down. A query's weights sum to its number of negatives.
     """
 
-    def __init__(self, hard: bool = True, temperature: float = 1.0, iterations: int = 50) -> None:
+    def __init__(self, hard: bool = True, temperature: Positive = 1.0, iterations: Count = 50) -> None:
         if temperature <= 0 or iterations < 1:
             raise UserError("Transport: temperature must be above 0 and iterations at least 1")
         self.hard, self.temperature, self.iterations = hard, temperature, iterations
@@ -69,7 +70,7 @@ class PatchNCE(Contrastive):
     """
 
     def __init__(
-        self, temperature: float = 0.07, negatives: Negatives | None = None, whole_batch: bool = False
+        self, temperature: Positive = 0.07, negatives: Negatives | None = None, whole_batch: bool = False
     ) -> None:
         _check_temperature("PatchNCE", temperature)
         self.temperature = temperature
@@ -103,7 +104,7 @@ class HardDecoupled(Contrastive):
     over patches of log Σ exp((negative - positive)/τ), whose gradient is the published code's.
     """
 
-    def __init__(self, temperature: float = 0.07, hardness: float = 1.0) -> None:
+    def __init__(self, temperature: Positive = 0.07, hardness: Positive = 1.0) -> None:
         _check_temperature("HardDecoupled", temperature)
         _check_temperature("HardDecoupled", hardness, "hardness")
         self.temperature, self.hardness = temperature, hardness

@@ -3,10 +3,13 @@
 The libraries are imported where they are used: whoever needs none of these losses need not wait for them.
 """
 
+from typing import Annotated
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from diptych.arguments import Count, Range
 from diptych.errors import UserError
 from diptych.losses.precision import in_float32
 
@@ -20,7 +23,7 @@ class TotalVariation:
     the root has no slope, at a flat place, the gradient is zero. With `total` it is the sum, for an image in [0, 255].
     """
 
-    def __init__(self, exponent: float = 2.0, total: bool = False) -> None:
+    def __init__(self, exponent: Annotated[float, Range(1, 16)] = 2.0, total: bool = False) -> None:
         if exponent < 1:
             raise UserError(f"TotalVariation.exponent = {exponent} must be at least 1")
         self.exponent, self.total = exponent, total
@@ -43,7 +46,7 @@ class LowResolution:
     The consistency loss of UVCGANv2 (Torbunov et al. 2023, section 3.3), with averaging for its resize.
     """
 
-    def __init__(self, factor: int = 8) -> None:
+    def __init__(self, factor: Count = 8) -> None:
         if factor < 1:
             raise UserError(f"LowResolution.factor = {factor} must be at least 1")
         self.factor = factor
@@ -96,7 +99,7 @@ class LabHistogram:
     The mean absolute difference of cumulative shares: the Wasserstein distance of each channel, in units of its range.
     """
 
-    def __init__(self, bins: int = 32) -> None:
+    def __init__(self, bins: Annotated[int, Range(2, 4096)] = 32) -> None:
         if bins < 2:
             raise UserError(f"LabHistogram.bins = {bins} must be at least 2")
         self.bins = bins

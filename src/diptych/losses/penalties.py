@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from diptych.arguments import Count, Decay
 from diptych.errors import UserError
 
 Discriminator = Callable[[Tensor], Any]
@@ -65,7 +66,7 @@ class Lazy(Penalty):
 
     averages_images = False  # it counts batches
 
-    def __init__(self, penalty: Penalty, every: int = 16) -> None:
+    def __init__(self, penalty: Penalty, every: Count = 16) -> None:
         if every < 1:
             raise UserError(f"Lazy.every = {every} must be at least 1")
         self.penalty, self.every = penalty, every
@@ -93,7 +94,7 @@ class LeCam:
 
     averages_images = False  # its means move with every batch
 
-    def __init__(self, decay: float = 0.99) -> None:
+    def __init__(self, decay: Decay = 0.99) -> None:
         if not 0.0 <= decay < 1.0:
             raise UserError(f"LeCam.decay = {decay} must lie between 0 and 1")
         self.decay = decay

@@ -6,13 +6,14 @@ All take N×3×H×W images in [-1, 1]; the second is the reference and gets no g
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
 import torch
 from torch import Tensor
 from torch.hub import get_dir
 from torch.nn.functional import interpolate
 
+from diptych.arguments import Range
 from diptych.errors import MachineError, UserError, name_reason
 from diptych.losses.precision import in_float32
 from diptych.networks import Encoder, Vgg
@@ -145,7 +146,12 @@ class SlicedStyle(Perceptual):
     Features are projected on `directions` random lines, drawn anew in each call, and sorted.
     """
 
-    def __init__(self, layers: Layers | None = None, encoder: Encoder | None = None, directions: int = 64) -> None:
+    def __init__(
+        self,
+        layers: Layers | None = None,
+        encoder: Encoder | None = None,
+        directions: Annotated[int, Range(1, 4096)] = 64,
+    ) -> None:
         if directions < 1:
             raise UserError(f"SlicedStyle.directions = {directions} must be at least 1")
         super().__init__(layers, encoder)

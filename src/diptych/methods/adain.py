@@ -18,6 +18,7 @@ from diptych.methods.pretrained import keep_pretrained
 from diptych.methods.rendering import Recall
 from diptych.networks import AdaINGenerator, Vgg, widen
 from diptych.networks.statistics import exchange_statistics, measure_statistics
+from diptych.networks.vgg import Level
 
 
 class AdaIN(DecoderMethod):
@@ -33,7 +34,7 @@ class AdaIN(DecoderMethod):
         generator: object = None,
         *,
         encoder: Vgg,
-        deepest: int = 4,
+        deepest: Level = 4,
         layers: Sequence[str] | None = None,
         **settings: Any,
     ) -> None:

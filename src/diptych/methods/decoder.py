@@ -8,6 +8,7 @@ from torch import nn
 from diptych.methods.generator_only import GeneratorOnlyMethod, require_rgb
 from diptych.methods.pretrained import Pretrained, keep_pretrained
 from diptych.networks import Vgg
+from diptych.networks.initialisation import Gain, Init
 
 
 class DecoderMethod(GeneratorOnlyMethod):
@@ -19,7 +20,14 @@ class DecoderMethod(GeneratorOnlyMethod):
     generator_ab: Any
 
     def __init__(
-        self, config: Mapping[str, Any], encoder: Vgg, *, init: str = "kaiming", init_gain: float = 1.0, **settings: Any
+        self,
+        config: Mapping[str, Any],
+        encoder: Vgg,
+        /,
+        *,
+        init: Init = "kaiming",
+        init_gain: Gain = 1.0,
+        **settings: Any,
     ) -> None:
         require_rgb(settings.get("channels"))
         network = {**config, "encoder": encoder.kind, "preprocessing": encoder.preprocessing, "pretrained": None}

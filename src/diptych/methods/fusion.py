@@ -8,13 +8,16 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from diptych.arguments import Share
 from diptych.losses import Content, Perceptual, StyleReference, StyleTransferLoss, TotalVariation
 from diptych.methods.generator_only import GeneratorOnlyMethod, require_rgb
 from diptych.methods.player import Images, Player, Terms
 from diptych.methods.pretrained import keep_pretrained
 from diptych.methods.rendering import Recall
 from diptych.networks import Encoder, FusionGenerator, initialise
-from diptych.networks.fusion_generator import FusionDecoder
+from diptych.networks.fusion_generator import FusionDecoder, FusionKind
+from diptych.networks.initialisation import Gain, Init
+from diptych.networks.registry import Width
 from diptych.networks.statistics import measure_statistics
 
 
@@ -36,11 +39,11 @@ class Fusion(GeneratorOnlyMethod):
         content: Callable[..., Content],
         style: Callable[..., Perceptual],
         total_variation: TotalVariation,
-        width: int = 32,
-        fusion: str = "adain",
-        share: float = 0.5,
-        init: str = "kaiming",
-        init_gain: float = 1.0,
+        width: Width = 32,
+        fusion: FusionKind = "adain",
+        share: Share = 0.5,
+        init: Init = "kaiming",
+        init_gain: Gain = 1.0,
         **settings: Any,
     ) -> None:
         require_rgb(settings.get("channels"))

@@ -5,11 +5,12 @@ Bengio. NeurIPS 2014. https://arxiv.org/abs/1406.2661
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 from torch import Tensor, nn
 from torch.nn.functional import l1_loss
 
+from diptych.arguments import Range
 from diptych.errors import UserError
 from diptych.losses import Adversarial, LeCam, Penalty
 from diptych.methods.adversarial_loss import AdversarialLoss
@@ -17,7 +18,9 @@ from diptych.methods.method import Method
 from diptych.methods.player import Images, Player, Stateful, Terms
 from diptych.methods.pretrained import Pretrained
 from diptych.networks import Network, apply, build_for, initialise
+from diptych.networks.initialisation import Gain, Init
 
+PoolSize = Annotated[int, Range(0, 100_000)]
 RGB = {"a": 3, "b": 3}
 
 
@@ -37,9 +40,9 @@ class GANMethod(Method):
         penalty: Penalty | None = None,
         augmentation: Callable[[Tensor], Tensor] | None = None,
         lecam: LeCam | None = None,
-        pool_size: int = 0,
-        init: str = "normal",
-        init_gain: float = 0.02,
+        pool_size: PoolSize = 0,
+        init: Init = "normal",
+        init_gain: Gain = 0.02,
         channels: Mapping[str, int] = RGB,
         **base: Any,
     ) -> None:

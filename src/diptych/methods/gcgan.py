@@ -5,7 +5,7 @@ https://arxiv.org/abs/1809.05852
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -31,7 +31,7 @@ class GcGAN(GANMethod):
     Both translations are judged, the turned one by a discriminator of its own, as published.
     """
 
-    def __init__(self, *args: Any, geometry: str = "rotation", **settings: Any) -> None:
+    def __init__(self, *args: Any, geometry: Literal["rotation", "flip"] = "rotation", **settings: Any) -> None:
         super().__init__(*args, **{"pool_size": 50, **settings})
         if geometry not in GEOMETRIES:
             raise UserError(f"method.geometry = {geometry} must be one of {', '.join(GEOMETRIES)}")

@@ -12,6 +12,7 @@ from diptych.methods.method import Method
 from diptych.methods.player import Images, Player, Terms
 from diptych.methods.pretrained import Pretrained, keep_pretrained
 from diptych.networks import Network, apply, build_for, initialise
+from diptych.networks.initialisation import Gain, Init
 
 
 def require_rgb(channels: Mapping[str, int] | None) -> None:
@@ -28,8 +29,8 @@ class GeneratorOnlyMethod(Method):
         generator: Mapping[str, Any],
         *,
         discriminator: Mapping[str, Any] | None = None,
-        init: str = "normal",
-        init_gain: float = 0.02,
+        init: Init = "normal",
+        init_gain: Gain = 0.02,
         channels: Mapping[str, int] = RGB,
         **base: Any,
     ) -> None:

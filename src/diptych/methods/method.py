@@ -8,12 +8,13 @@ from pytorch_lightning import LightningModule
 from torch import nn
 from torch.optim import Optimizer
 
+from diptych.arguments import Positive
 from diptych.errors import UserError
 from diptych.methods.extra import Extra, expand_directions
 from diptych.methods.player import Images, MakeOptimizer, Player, Stateful, Terms
 from diptych.methods.rendering import Recall, Render, Rendering, WholeBatch
 from diptych.methods.schedule import Schedule
-from diptych.methods.weights import Weights
+from diptych.methods.weights import Weight, Weights
 from diptych.networks import Network
 
 
@@ -33,11 +34,11 @@ class Method(LightningModule):
 
     def __init__(
         self,
-        weights: Mapping[str, Mapping[str, float]],
+        weights: Mapping[str, Mapping[str, Weight]],
         optimizer: Mapping[str, MakeOptimizer],
         schedule: Schedule,
         extras: Mapping[str, Extra] | None = None,
-        clip: Mapping[str, float] | None = None,
+        clip: Mapping[str, Positive] | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False

@@ -7,6 +7,7 @@ from typing import Any
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor, nn
 
+from diptych.arguments import find_problem
 from diptych.errors import FileError, UserError
 from diptych.networks.registry import PRETRAINED
 from diptych.translators.bundle import find_misfit, read_weights, refuse_spoilt
@@ -30,11 +31,9 @@ class Pretrained:
     def __init__(self, role: str, settings: Mapping[str, Any]) -> None:
         self.role, self.files = role, settings.get("pretrained")
         self.strict = settings.get("pretrained_strict", True)
-        files = self.files.values() if isinstance(self.files, Mapping) else (self.files,)
-        if not all(file is None or isinstance(file, str | Path) for file in files):
-            raise UserError(f"{role}.pretrained = {self.files}: must be a file, or files by name such as {{ab: FILE}}")
-        if not isinstance(self.strict, bool):
-            raise UserError(f"{role}.pretrained_strict = {self.strict!r}: must be true or false")
+        for name, value in keep_pretrained(settings).items():
+            if problem := find_problem(f"{role}.{name}", value, PRETRAINED[name]):
+                raise UserError(problem)
         self._said: set[str] = set()
 
     def load(self, networks: Mapping[str, nn.Module]) -> None:

@@ -2,11 +2,13 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Annotated, Literal
 
+from diptych.arguments import Range
 from diptych.errors import UserError
 
 Shape = Literal["linear", "cosine", "step"]
+Epochs = Annotated[int, Range(0, 1_000_000)]
 
 
 @dataclass(frozen=True)
@@ -17,17 +19,15 @@ class Schedule:
     along half a wave; `step` multiplies by `gamma` every `step_epochs` from the start.
     """
 
-    epochs: int = 100
-    decay_epochs: int = 100
+    epochs: Epochs = 100
+    decay_epochs: Epochs = 100
     shape: Shape = "linear"
-    step_epochs: int = 50
-    gamma: float = 0.1
+    step_epochs: Annotated[int, Range(1, 1_000_000)] = 50
+    gamma: Annotated[float, Range(0, 1)] = 0.1
 
     def __post_init__(self) -> None:
-        if self.shape not in get_args(Shape):
-            raise UserError(f"method.schedule.shape = {self.shape!r} is not one of {', '.join(get_args(Shape))}")
-        if self.epochs < 0 or self.decay_epochs < 0 or self.total_epochs == 0 or self.step_epochs < 1:
-            raise UserError("method.schedule: epochs + decay_epochs and step_epochs must be at least 1, none negative")
+        if self.total_epochs < 1:
+            raise UserError("method.schedule.epochs and decay_epochs = 0: together they must be at least 1")
 
     @property
     def total_epochs(self) -> int:

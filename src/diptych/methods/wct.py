@@ -14,6 +14,7 @@ from diptych.methods.player import Images, Terms
 from diptych.methods.pretrained import keep_pretrained
 from diptych.methods.rendering import Recall
 from diptych.networks import Vgg, WCTGenerator, widen
+from diptych.networks.vgg import Level
 
 
 class WCT(DecoderMethod):
@@ -22,7 +23,7 @@ class WCT(DecoderMethod):
     generator_ab: WCTGenerator
 
     def __init__(
-        self, generator: object = None, *, encoder: Vgg, deepest: int = 4, levels: int = 4, **settings: Any
+        self, generator: object = None, *, encoder: Vgg, deepest: Level = 4, levels: Level = 4, **settings: Any
     ) -> None:
         config = {"network": "WCTGenerator", "deepest": deepest, "levels": levels, **keep_pretrained(generator)}
         super().__init__(config, encoder, **settings)

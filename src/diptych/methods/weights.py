@@ -2,12 +2,17 @@
 
 import math
 from collections.abc import Iterable, Mapping
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
+from diptych.arguments import Range
 from diptych.errors import UserError
 from diptych.methods.player import Terms
+
+Weight = Annotated[float, Range(-1e30, 1e30)]
+"""What float32 can hold, the products with it too."""
 
 
 class Weights:

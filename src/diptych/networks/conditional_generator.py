@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
+from diptych.arguments import Range
 from diptych.errors import UserError
 from diptych.networks.layers import InstanceNorm, ReflectionPad, pad_to_multiple
-from diptych.networks.registry import Channels, Depth, Range, Width
+from diptych.networks.registry import Channels, Depth, Width
 from diptych.networks.statistics import fit_code
 from diptych.networks.style_network import StyleNetwork
 

@@ -9,12 +9,15 @@ from typing import Annotated, Literal
 import torch
 from torch import Tensor, nn
 
+from diptych.arguments import Range
 from diptych.errors import UserError
 from diptych.networks.layers import ReflectionPad, pad_to_multiple
-from diptych.networks.registry import Channels, Network, Range, Width
+from diptych.networks.registry import Channels, Network, Width
 from diptych.networks.statistics import exchange_statistics, fit_code, measure_statistics
 from diptych.networks.style_network import StyleNetwork
 from diptych.networks.winograd import Conv3x3
+
+FusionKind = Literal["concatenate", "adain", "weighted"]
 
 # Nothing is normalised anywhere: means and deviations are the style, and a norm would take them out (as in AdaIN).
 
@@ -72,7 +75,7 @@ class FusionGenerator(StyleNetwork):
         in_channels: Channels = 3,
         out_channels: Channels = 3,
         width: Width = 32,
-        fusion: Literal["concatenate", "adain", "weighted"] = "adain",
+        fusion: FusionKind = "adain",
         share: Annotated[float, Range(0, 1)] = 0.5,
     ) -> None:
         super().__init__()

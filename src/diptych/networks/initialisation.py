@@ -1,11 +1,15 @@
 """How weights start (the four ways of the CycleGAN code)."""
 
 from collections.abc import Callable
+from typing import Annotated, Literal
 
 from torch import Tensor, nn
 
+from diptych.arguments import Range
 from diptych.errors import UserError
 
+Init = Literal["normal", "xavier", "kaiming", "orthogonal"]
+Gain = Annotated[float, Range(0, 100)]
 _INITS: dict[str, Callable[[Tensor, float], Tensor]] = {
     "normal": lambda weight, gain: nn.init.normal_(weight, 0.0, gain),
     "xavier": lambda weight, gain: nn.init.xavier_normal_(weight, gain=gain),

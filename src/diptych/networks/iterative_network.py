@@ -5,7 +5,8 @@ from typing import Annotated
 
 from torch import Generator, Tensor
 
-from diptych.networks.registry import Network, Range
+from diptych.arguments import Range
+from diptych.networks.registry import Network
 
 Steps = Annotated[int, Range(1, 1000)]
 """How many evaluations a translation takes."""

@@ -1,22 +1,25 @@
 """Networks by name and plain arguments: the same words in a recipe, in a bundle's header and in Python."""
 
 import inspect
-from collections.abc import Mapping
-from difflib import get_close_matches
-from typing import Annotated, Any, Literal, get_type_hints
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 from torch import nn
 
+from diptych.arguments import Plain, Range, copy_lists, find_oddity, find_problem, is_plain, list_arguments, suggest
 from diptych.errors import UserError
-from diptych.networks.arguments import Plain, Range, copy_lists, find_problem
 from diptych.plugins import load_plugins
 
 Channels = Annotated[int, Range(1, 64)]
 Width = Annotated[int, Range(1, 1024)]
 Depth = Annotated[int, Range(1, 64)]
 Norm = Literal["instance", "batch", "none"]
-PRETRAINED = ("pretrained", "pretrained_strict")
-"""Keys beside a network's arguments in a recipe: which weights a method lets it start from."""
+PRETRAINED: dict[str, Any] = {
+    "pretrained": str | Path | Mapping[str, str | Path | None] | None,
+    "pretrained_strict": bool,
+}
+"""Keys beside a network's arguments in a recipe, and what they may be: which weights a method lets it start from."""
 
 _NETWORKS: dict[str, type["Network"]] = {}
 
@@ -72,34 +75,46 @@ def build(network: str, **arguments: Any) -> Network:
 
 def make_network(network: str, arguments: Mapping[str, Any]) -> Network:
     """Do what `build` does, for arguments that somebody else chose, whatever they are named."""
-    if network not in names():
-        load_plugins("diptych.networks")  # whose classes register themselves
-    cls = _NETWORKS.get(network) if isinstance(network, str) else None
-    if cls is None:
-        raise UserError(f"unknown network {network!r}{_suggest(str(network), names())}; known: {', '.join(names())}")
+    cls = find_network(network)
     return cls(**validate(cls, arguments))
+
+
+def find_network(name: object, place: str = "") -> type[Network]:
+    """Return the registered network of a name; `UserError` says which there are, and where a recipe has it."""
+    if name not in names():
+        load_plugins("diptych.networks")  # whose classes register themselves
+    cls = _NETWORKS.get(name) if isinstance(name, str) else None
+    if cls is None:
+        said = f"{place}: unknown" if place else "unknown"
+        raise UserError(f"{said} network {name!r}{suggest(str(name), names())}; known: {', '.join(names())}")
+    return cls
 
 
 def build_for(settings: Mapping[str, Any], **channels: int) -> Network:
     """Build the network that a recipe describes for the channels that its data have."""
-    if stated := sorted(settings.keys() & channels.keys()):
+    return build(settings.get("network", ""), **choose_arguments(settings, channels), **channels)
+
+
+def choose_arguments(settings: Mapping[str, Any], given: Iterable[str]) -> dict[str, Any]:
+    """Return a network's own arguments of what a recipe says of it, among which none of those may be that are given."""
+    if stated := sorted(settings.keys() & set(given)):
         raise UserError(f"{settings.get('network')}.{stated[0]} follows from data.channels_a and data.channels_b")
-    arguments = {name: value for name, value in settings.items() if name not in PRETRAINED} | channels
-    return build(**arguments)
+    return {name: value for name, value in settings.items() if name not in ("network", *PRETRAINED)}
 
 
-def validate(cls: type[Network], arguments: Mapping[str, Any]) -> dict[str, Plain]:
-    """Return the arguments when each is one the network takes, of the right type and within its bounds."""
-    hints = get_type_hints(cls.__init__, include_extras=True)
-    hints.pop("return", None)
+def validate(cls: type[Network], arguments: Mapping[str, Any], place: str = "") -> dict[str, Plain]:
+    """Return the arguments when each is one the network takes, of the right type and within its bounds.
+
+    `place` is where a recipe says them, by default the network's name.
+    """
+    known, _ = list_arguments(cls)  # type: ignore[arg-type]  # a module has a hash, a class of them too
     for name, value in arguments.items():
-        if name not in hints:
-            raise UserError(f"{cls.__name__} takes no argument {name!r}{_suggest(name, list(hints))}")
-        if problem := find_problem(f"{cls.__name__}.{name}", value, hints[name]):
+        if name not in known:
+            raise UserError(f"{cls.__name__} takes no argument {name!r}{suggest(name, list(known))}")
+        where, hint = f"{place or cls.__name__}.{name}", known[name].hint
+        if not is_plain(hint):
+            plain = "a network is built from bool, int, float, str, None and lists"
+            raise UserError(f"{where} is annotated {hint}: {plain}")
+        if problem := find_problem(where, value, hint) or find_oddity(where, value):
             raise UserError(problem)
     return dict(arguments)
-
-
-def _suggest(word: str, known: list[str]) -> str:
-    close = get_close_matches(word, known, n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from diptych.arguments import Range
 from diptych.errors import UserError
 from diptych.networks.features import FeatureNetwork
 from diptych.networks.layers import (
@@ -23,7 +24,7 @@ from diptych.networks.layers import (
     pad_to_multiple,
     uses_bias,
 )
-from diptych.networks.registry import Channels, Norm, Range, Width
+from diptych.networks.registry import Channels, Norm, Width
 from diptych.networks.winograd import Conv3x3
 
 _HALVINGS = 2

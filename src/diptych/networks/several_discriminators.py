@@ -5,9 +5,10 @@ from typing import Annotated
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
+from diptych.arguments import Range
 from diptych.networks.patch_discriminator import PatchDiscriminator
 from diptych.networks.pixel_discriminator import PixelDiscriminator
-from diptych.networks.registry import Channels, Depth, Network, Norm, Range, Width
+from diptych.networks.registry import Channels, Depth, Network, Norm, Width
 
 Share = Annotated[float, Range(0.0, 1000.0)]
 

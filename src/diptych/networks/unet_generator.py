@@ -5,8 +5,9 @@ from typing import Annotated
 import torch
 from torch import Tensor, nn
 
+from diptych.arguments import Range
 from diptych.networks.layers import make_norm, normalise_spectrum, pad_to_multiple, uses_bias
-from diptych.networks.registry import Channels, Network, Norm, Range, Width
+from diptych.networks.registry import Channels, Network, Norm, Width
 
 _FIRST_DROPOUT_LEVEL = 4  # pix2pix drops out in the inner blocks of full width, above the bottleneck
 

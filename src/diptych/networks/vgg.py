@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torch.hub import get_dir, load_state_dict_from_url
 from torch.utils.checkpoint import checkpoint
 
+from diptych.arguments import Range
 from diptych.errors import DataError, MachineError, UserError, name_reason
 from diptych.networks.encoder import Encoder, Reduce, make_noise
-from diptych.networks.registry import Range
 from diptych.networks.saved import read_saved
 from diptych.networks.winograd import Conv3x3
 

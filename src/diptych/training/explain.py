@@ -3,15 +3,32 @@
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
+from diptych.arguments import suggest
 from diptych.errors import UserError
 from diptych.terminal import complain
 
 Keys = Callable[[], Mapping[str, Any]]
 """Gives the configuration that a mistyped key is looked for in."""
+
+
+@contextmanager
+def discarded_if_refused(folder: str) -> Iterator[None]:
+    """Take a run's folder away again where a mistake ends the run before anything but an empty log is in it."""
+    try:
+        yield
+    except Exception:
+        found = list(Path(folder).iterdir()) if Path(folder).is_dir() else []
+        if all(path.suffix == ".log" and path.stat().st_size == 0 for path in found):
+            for path in found:
+                path.unlink()
+            with suppress(OSError):
+                Path(folder).rmdir()
+        raise
 
 
 @contextmanager
@@ -45,31 +62,37 @@ def _shorten(message: str) -> str:
     return message.strip().splitlines()[-1].split("Error: ")[-1] if "Original Traceback" in message else message
 
 
-def _rephrase(error: Exception, keys: Keys) -> str:
-    """Return a configuration's error in one line, with the nearest key where one was mistyped."""
+def _rephrase(error: BaseException, keys: Keys) -> str:
+    """Return a configuration's error in one line, with the nearest key or choice where one was mistyped."""
     message = str(error)
     if override := getattr(error, "override", None):
         name, _, value = override.partition("=")
         return f"{override} cannot be understood; if the value is meant literally, quote it: {name}='\"{value}\"'"
+    if not message.strip() and error.__cause__:
+        return _rephrase(error.__cause__, keys)
+    if choice := re.search(r"Could not (?:find|load) '(?:([^']+)/)?([^'/]+)'", message):
+        folders = [Path(folder, choice[1] or ".") for folder in re.findall(r"path=file://(.+)", message)]
+        known = sorted(path.stem for folder in folders for path in folder.glob("*.yaml"))
+        return f"there is no {choice[1]}={choice[2]}{suggest(choice[2], known)}; there are {', '.join(known)}"
     key = re.match(r"Could not override '([^']+)'", message)
-    call = re.search(r"target '[\w.]*?(\w+)'.*unexpected keyword argument '(\w+)'", message, re.DOTALL)
-    if call:
-        return f"{call[1]} takes no {call[2]}: leave it out"
     if key is None:
         return " ".join(message.split("Config search path")[0].split())
     inner = re.search(r"full_key: (\S+)", str(error.__cause__))
     if inner and inner[1].startswith(f"{key[1]}."):  # names in braces are added to what is there, and must be known
         name = inner[1].rpartition(".")[2]
         return f"{key[1]} has no {name} yet: +{inner[1]}=VALUE adds it, ~{key[1]}.NAME takes one away"
-    close = get_close_matches(key[1], list(_list_keys(keys())), n=1)
+    return f"there is no key {key[1]} in the configuration; {_hint(key[1], list(_list_keys(keys())))}"
+
+
+def _hint(key: str, known: list[str]) -> str:
+    """Return what may be meant by a key that is not there: one of the same part, one of any, or a new one."""
+    parent = key.rpartition(".")[0]
+    siblings = [name for name in known if name.rpartition(".")[0] == parent]
+    close = get_close_matches(key, siblings, n=1) or get_close_matches(key, known, n=1)
     hint = f"did you mean {close[0]}?" if close else "`python train.py --cfg job` lists all"
-    if close == [key[1]]:
-        hint = f"the default {key[1].partition('.')[0]} has it, the one that was chosen has not"
-    if key[1].startswith("method.weights."):  # that of a part's term, such as a penalty's, is not there before
-        hint += f" +{key[1]}=VALUE adds a weight"
-    elif key[1].endswith("._target_"):  # that of a part which is null
-        hint = f"+{key[1]}=VALUE configures a part that is null"
-    return f"there is no key {key[1]} in the configuration; {hint}"
+    if key.startswith("method.weights."):  # that of a part's term, such as a penalty's, is not there before
+        hint += f" +{key}=VALUE adds a weight"
+    return hint
 
 
 def _list_keys(config: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

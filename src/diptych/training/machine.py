@@ -23,9 +23,18 @@ def choose_precision(word: str) -> str:
     """Return Lightning's word for `fp32`, `bf16`, or `auto`: bf16 where the hardware computes in it."""
     if word == "auto":
         word = "bf16" if _computes_bf16() else "fp32"
-    if word not in _PRECISIONS:
+    if not isinstance(word, str) or word not in _PRECISIONS:
         raise UserError(f"precision = {word!r} is not one of auto, {', '.join(_PRECISIONS)}")
     return _PRECISIONS[word]
+
+
+def require_devices(devices: int | str | list[int], accelerator: str) -> None:
+    """Raise `UserError` where more processes are asked for than there are cores or GPUs to compute in."""
+    on_gpu = accelerator in ("gpu", "cuda") or (accelerator == "auto" and torch.cuda.is_available())
+    available = torch.cuda.device_count() if on_gpu else len(os.sched_getaffinity(0))
+    wanted = int(str(devices)) if str(devices).isdecimal() else 1
+    if accelerator in ("auto", "cpu", "gpu", "cuda") and wanted > max(1, available):
+        raise UserError(f"trainer.devices = {wanted}: there are {available} {'GPUs' if on_gpu else 'CPU cores'} here")
 
 
 def _computes_bf16() -> bool:

@@ -2,15 +2,18 @@
 
 import logging
 import warnings
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
-from functools import partial
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from pytorch_lightning import seed_everything
+from pytorch_lightning import Trainer, seed_everything
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
+from diptych.data import UnpairedData
+from diptych.errors import UserError, name_reason
 from diptych.files import write_text
 from diptych.methods import Method
 from diptych.methods.pretrained import keep_pretrained
@@ -18,61 +21,71 @@ from diptych.terminal import say
 from diptych.training.allocation import keep_freed_memory
 from diptych.training.checkpoint import RunState
 from diptych.training.checkpoint_files import clear_leftovers
+from diptych.training.composition import hide_environment
 from diptych.training.job import Job
 from diptych.training.lock import lock_run
 from diptych.training.machine import choose_layout, require_compiler, start_loggers
 from diptych.training.memory import MemoryOptions, explained_exhaustion, list_networks
 from diptych.training.objective import check_objective, read_objective
-from diptych.training.recipe import refuse_foreign_targets
+from diptych.training.recipe import Recipe, build, read_recipe
 from diptych.training.resume import choose_checkpoint
 from diptych.training.run_log import keep_log
 
-Make = Callable[..., Any]
-"""Builds what a part of the recipe describes, with further arguments by name."""
 
+def train(config: Mapping[str, Any], raw: Mapping[str, Any], text: str, job: Job) -> float | None:
+    """Check the recipe, build its parts, the data first so that missing images are noticed at once, and train.
 
-def train(recipe: dict[str, Any], text: str, instantiate: Make, job: Job) -> float | None:
-    """Build the parts, the data first so that missing images are noticed at once, and train.
-
-    `recipe` is the composed configuration as plain data, `text` the same to be kept in the run folder; `instantiate`
-    builds what names a `_target_`; `job` are the processes that train together. The first of them returns the score
-    that the recipe names as its `objective`, all others and without one None.
+    `config` is the composed configuration as plain data, `raw` the same with its interpolations, `text` what the run
+    folder keeps of it; `job` are the processes that train together. The first of them returns the score that the recipe
+    names as its `objective`, all others and without one None.
     """
-    refuse_foreign_targets(recipe)
-    make = partial(_make, recipe, instantiate)
-    _prepare_process(recipe["seed"])
-    run_dir, objective = Path(recipe["run_dir"]), recipe.get("objective")
-    data = make("data")
+    recipe, record = read_recipe(config), hide_environment(raw, config)
+    _prepare_process(recipe.seed)
+    run_dir = Path(recipe.run_dir)
+    data = build("data", recipe.data)
     with lock_run(run_dir, job.name) if job.leads else nullcontext():
         clear_leftovers(run_dir / "checkpoints")
-        recipe = recipe | {"data_fingerprint": data.fingerprint}
-        resumption = choose_checkpoint(run_dir, recipe["resume"])
-        method = _make_method(recipe, data, partial(make, **choose_weights(recipe, resumption.path is not None)))
-        callbacks = [*make("callbacks").values(), RunState(recipe)]
-        evaluates = any(getattr(callback, "evaluation", False) for callback in callbacks)
-        check_objective(objective, data, method.translators, evaluates)
-        changes = resumption.check_changes(recipe, recipe["resume_changes"] == "allow")
+        record = {**record, "data_fingerprint": data.fingerprint}
+        resumption = choose_checkpoint(run_dir, recipe.resume)
+        method = _make_method(recipe, data, resumption.path is not None)
+        trainer = _make_trainer(recipe, data, method, RunState(record), job)
+        evaluates = any(getattr(callback, "evaluation", False) for callback in trainer.callbacks)  # type: ignore[attr-defined]
+        check_objective(recipe.objective, data, method.translators, evaluates)
+        changes = resumption.check_changes(record, recipe.resume_changes == "allow")
         resumption = resumption.find_fitting(method)
         if resumption.is_finished(run_dir) and not changes:
             say(f"{run_dir}: this run is finished; nothing to do")
-            return read_objective(objective, run_dir)
-        crops = data.preparation.crops and not recipe["trainer"].get("deterministic")
-        settings = {"max_epochs": method.schedule.total_epochs, "benchmark": crops, "callbacks": callbacks}
-        settings |= job.arrange(recipe["trainer"])
-        trainer = make("trainer", logger=list(make("logger").values()), **settings)
+            return read_objective(recipe.objective, run_dir)
         with keep_log(run_dir / "train.log") if trainer.is_global_zero else nullcontext():
             if trainer.is_global_zero:
                 for remark in (*resumption.remarks, *changes):
                     say(remark)
                 write_text(run_dir / "config.yaml", text)
-                trainer.loggers = start_loggers(trainer.loggers, recipe)
-            with explained_exhaustion(method, data.batch_size):
+                trainer.loggers = start_loggers(trainer.loggers, record)
+            with explained_exhaustion(method, data.batch_size), explained_misconfiguration():
                 trainer.fit(method, data, ckpt_path=resumption.path, weights_only=True)
-        return read_objective(objective, run_dir) if trainer.is_global_zero else None
+        return read_objective(recipe.objective, run_dir) if trainer.is_global_zero else None
 
 
-def _make(recipe: dict[str, Any], instantiate: Make, part: str, **settings: Any) -> Any:
-    return instantiate(recipe[part], **settings, _convert_="all")
+@contextmanager
+def explained_misconfiguration() -> Iterator[None]:
+    """Turn what Lightning does not take of `trainer` and only says when it begins into one line."""
+    try:
+        yield
+    except MisconfigurationException as error:
+        raise UserError(f"trainer: {name_reason(error)}") from error
+
+
+def _make_trainer(recipe: Recipe, data: UnpairedData, method: Method, state: RunState, job: Job) -> Trainer:
+    """Build Lightning's trainer with the recipe's callbacks and loggers; the checkpoint's `state` comes last."""
+    callbacks = [*build("callbacks", recipe.callbacks).values(), state]
+    arguments = recipe.trainer.arguments
+    settings = {"max_epochs": method.schedule.total_epochs, "callbacks": callbacks}
+    settings["benchmark"] = data.preparation.crops and not arguments.get("deterministic")
+    settings["logger"] = list(build("logger", recipe.logger or {}).values())
+    settings |= job.arrange(arguments)
+    trainer: Trainer = build("trainer", replace(recipe.trainer, arguments={**arguments, **settings}))
+    return trainer
 
 
 def _prepare_process(seed: int) -> None:
@@ -86,28 +99,29 @@ def _prepare_process(seed: int) -> None:
     keep_freed_memory()
 
 
-def choose_weights(recipe: Mapping[str, Any], resumed: bool) -> dict[str, dict[str, Any]]:
+def choose_weights(recipe: Recipe, resumed: bool) -> dict[str, dict[str, Any]]:
     """Return what to tell a method of the weights its networks start from: no file where a checkpoint has them.
 
     A method with a network of its own, whose settings say nothing of weights, goes by the recipe's part.
     """
     told = {}
     for role in ("generator", "discriminator"):
-        wish = keep_pretrained(recipe.get(role)) | keep_pretrained(recipe["method"].get(role))
+        wish = keep_pretrained(getattr(recipe, role)) | keep_pretrained(recipe.method.arguments.get(role))
         if wish.get("pretrained") is not None:
             told[role] = wish | ({"pretrained": None} if resumed else {})
     return told
 
 
-def _make_method(recipe: dict[str, Any], data: Any, make: Make) -> Method:
+def _make_method(recipe: Recipe, data: UnpairedData, resumed: bool) -> Method:
     """Build the method for the data's channels, laid out, compiled and sparing of memory as the recipe says."""
-    method: Method = make("method", channels=data.channels)
-    set_memory_format(method, choose_layout(recipe["channels_last"], recipe["trainer"]["accelerator"]))
-    if recipe["compile"]:
+    given = {"channels": data.channels, **choose_weights(recipe, resumed)}
+    method: Method = build("method", replace(recipe.method, arguments={**recipe.method.arguments, **given}))
+    set_memory_format(method, choose_layout(recipe.channels_last, recipe.trainer.arguments.get("accelerator", "auto")))
+    if recipe.compile:
         require_compiler()
         compile_networks(method, dynamic=None if data.preparation.crops else True)
         say("compile=true: the first batches take minutes, those after them are quicker")
-    MemoryOptions(recipe["recompute"], recipe["accumulate"]).apply(method)
+    MemoryOptions(recipe.recompute, recipe.accumulate).apply(method)
     return method
 
 

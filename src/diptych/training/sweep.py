@@ -1,0 +1,56 @@
+"""The jobs of a sweep: one that fails does not end the others, and a table says at last how each went."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+_STOPPED = 128  # exit codes above are of signals, which stop the whole sweep
+
+
+@dataclass
+class Job:
+    """A run of a sweep: its folder, what is its own of the overrides, its exit code and the metric it was asked for."""
+
+    folder: Path
+    code: int = 0
+    metric: float | None = None
+
+
+class Sweep:
+    """Collects the jobs of `-m`; without it there is one, of which nothing more is said."""
+
+    def __init__(self) -> None:
+        self.jobs: list[Job] = []
+
+    @contextmanager
+    def job(self, folder: str, swept: bool) -> Iterator[Job]:
+        """Give a job to fill in; the exit of one among several is noted and goes no further, but for a signal's."""
+        job = Job(Path(folder))
+        try:
+            yield job
+        except SystemExit as stop:
+            job.code = stop.code if isinstance(stop.code, int) else 1
+            if not swept or job.code > _STOPPED:
+                raise
+        finally:
+            self.jobs += [job] if swept else []
+
+    def finish(self) -> int:
+        """Print the table of a sweep's jobs, and return the largest of their exit codes."""
+        if self.jobs:
+            Console().print(self.to_table())
+        return max((job.code for job in self.jobs), default=0)
+
+    def to_table(self) -> Table:
+        """Return a row for each job: its folder, whose name are its overrides, how it ended, and the metric."""
+        table = Table("job", "ended", "metric", title=str(self.jobs[0].folder.parent), title_justify="left")
+        for job in self.jobs:
+            ended = "well" if job.code == 0 else f"with exit code {job.code}"
+            metric = "–" if job.metric is None else f"{job.metric:.4g}"
+            table.add_row(Text(job.folder.name), ended, metric)
+        return table
