@@ -3,17 +3,20 @@
 import copy
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import hydra
 import pytest
-import train
 from omegaconf import OmegaConf
-from test_train import make_overrides, run
+from pytorch_lightning import Trainer
+from test_train import make_overrides, run, train
 
 from diptych.errors import UserError
+from diptych.training.job import Job
 from diptych.training.recipe import read_recipe
+from diptych.training.run import train as run_recipe
 
 pytestmark = pytest.mark.reliability
 NONSENSE: dict[str, Any] = {
@@ -43,10 +46,10 @@ RECIPES = {
     "experiment=flat2fluent": True,
     "experiment=custom": False,
     **dict.fromkeys(
-        (f"method={name}" for name in ("cut", "dclgan", "gcgan", "wct", "adain", "fusion", "johnson")), False
+        (f"experiment=emoji method={name}" for name in ("cut", "dclgan", "wct", "adain", "fusion", "johnson")), False
     ),
-    "method=cut +extra=[gram,low_resolution,ssim,total_variation]": False,
-    "logger=tensorboard discriminator=mixed generator=unet trainer=ddp": False,
+    "experiment=emoji method=gcgan +extra=[gram,low_resolution,ssim,total_variation]": False,
+    "experiment=custom logger=tensorboard discriminator=mixed generator=unet trainer=ddp": False,
 }
 """Recipes whose every key is tried, and whether always."""
 
@@ -124,7 +127,6 @@ NAMED = [  # what a user tried, and the key that the line names
     ("recompute=5", r"recompute = 5: must be true or false"),
     ("accumulate=4", r"accumulate = 4: a batch of data\.batch_size = 1 has fewer images"),
     ("+nonsense=1", r"there is no key nonsense in a recipe"),
-    ("method.clip={nobody:1}", r"method\.clip\.nobody: the players are generator, discriminator"),
     ("+data.bach_size=3", r"data\.bach_size: UnpairedData takes no bach_size \(did you mean 'batch_size'\?\)"),
     ("+method.penalty={_target_:torch.optim.SGD,lr:1}", r"method\.penalty\.params is not set: SGD needs it"),
     ("method.adversarial={_target_:diptych.losses.R1}", r"method\.adversarial = R1: must be .* of a Adversarial"),
@@ -135,7 +137,7 @@ NAMED = [  # what a user tried, and the key that the line names
     ("generator.width=0", r"generator\.width = 0: must lie between 1 and 1024"),
     ("generator.norm=layer", r"generator\.norm = 'layer': must be one of instance, batch, none"),
     ("domains=[A]", r"domains = \['A'\]: must be a list of 2"),
-    ("name=''", r"name = '': must be a name that can be printed"),
+    ("name=''", r"name = '': must be a name"),
     (
         "+extra=[gram,percptual]",
         r"there is no extra=percptual \(did you mean 'perceptual'\?\); there are colour, edges",
@@ -169,6 +171,44 @@ def test_what_users_tried_is_a_line(
     assert told.startswith("error: ")
     assert re.search(line, told), told
     assert not folder.exists()
+
+
+def list_taken(recipe: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield the places and values that the check lets pass."""
+    for path in list_places(recipe):
+        for value in NONSENSE.values():
+            with suppress(UserError):
+                read_recipe(put(recipe, path, copy.deepcopy(value)))
+                yield path, value
+
+
+@pytest.mark.parametrize("share", [0, *(pytest.param(rest, marks=pytest.mark.exhaustive) for rest in range(1, 10))])
+def test_what_is_taken_can_be_built(
+    share: int, tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Up to the first batch, or a user's mistake in a line, for a tenth of the values at a time."""
+    words = [*make_overrides(tiny_data, tmp_path / "run"), "experiment=custom", "name=x"]
+    recipe = compose(*words)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Trainer, "fit", lambda self, method, data, **_: method.configure_optimizers())
+    taken = list(list_taken(recipe))
+    assert len(taken) > 150
+    for number, (path, value) in enumerate(taken[share::10]):
+        changed = put(recipe, path, copy.deepcopy(value))
+        if path != ("run_dir",):
+            changed["run_dir"] = str(tmp_path / str(number))
+        with suppress(UserError):
+            assert run_recipe(changed, changed, "", Job()) is None, (path, value)
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_norm_for_nobody_is_refused(
+    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        run(monkeypatch, *make_overrides(tiny_data, tmp_path / "run", "experiment=custom", "+method.clip.nobody=1"))
+    assert stop.value.code == UserError.exit_code
+    assert "error: method.clip.nobody: the players are generator, discriminator" in capfd.readouterr().err
 
 
 def test_a_part_that_is_null_is_configured_without_a_plus(

@@ -66,7 +66,7 @@ class Part(Generic[T]):
     later: bool = False
 
 
-Label = Annotated[str, Pattern(r"[^\x00-\x1f\x7f]+", "a name that can be printed")]
+Label = Annotated[str, Pattern(r".+", "a name")]
 FilePath = Annotated[str, Pattern(r"[^\x00]+", "a path")]
 Count = Annotated[int, Range(1, 1_000_000_000)]
 """At least one of something."""

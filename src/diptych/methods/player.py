@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from diptych.arguments import Momentum, Rate
+from diptych.errors import UserError
 
 Images = dict[str, Tensor]
 Terms = dict[str, Tensor]
@@ -73,3 +74,9 @@ class Player:
                 groups.append(group := {"params": [], **settings})
             group["params"] += network.parameters()
         return groups
+
+
+def require_players(key: str, given: Iterable[str], players: Sequence[str]) -> None:
+    """Raise `UserError` where a recipe's key says something of a player that there is not."""
+    if idle := sorted(set(given) - set(players)):
+        raise UserError(f"{key}.{idle[0]}: the players are {', '.join(players)}")

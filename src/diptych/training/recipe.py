@@ -55,6 +55,9 @@ def read_recipe(recipe: Mapping[str, Any]) -> Recipe:
     for field in fields(Recipe):
         if field.name not in recipe and field.default is MISSING:
             raise UserError(f"{field.name} is not set: a recipe needs it")
+    for name, value in recipe.items():
+        if not isinstance(value, Mapping):  # before the parts that refer to it
+            _require(name, value, known[name])
     values = {name: _read(name, value) for name, value in recipe.items()}
     for name, value in values.items():
         _require(name, value, known[name])
