@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from rich.table import Column, Table
+from rich.text import Text
 
 from diptych.terminal import clean, complain, make_console, make_progress, say, show, show_status
 
@@ -20,6 +21,7 @@ def test_what_orders_a_terminal_about_is_spelt_out(text: str, capsys: pytest.Cap
     say(f"a{text}error: forged")
     complain(f"a{text}error: forged")
     show(Table(Column(f"a{text}b"), title=text))
+    show(Table(Column(Text(f"a{text}b")), title=Text(f"a{text}error: forged")))
     make_console().print(f"a{text}b")
     with make_progress() as bars:
         bars.add_task(f"a{text}b", total=1)

@@ -9,8 +9,11 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from rich.console import Console, RenderableType
     from rich.progress import Progress
+    from rich.segment import Segment
     from rich.status import Status
 
 _ORDERS = re.compile(  # C0, DEL and C1; line and paragraph separators; directions of writing; tags; lone surrogates
@@ -43,13 +46,18 @@ def show(table: "RenderableType") -> None:
 
 
 def make_console(stderr: bool = False, width: int | None = None) -> "Console":
-    """Return a console that takes every string for plain text."""
+    """Return a console that takes every string for plain text, and cleans Rich's `Text` too."""
     from rich.console import Console
     from rich.text import Text
 
     class PlainConsole(Console):
         def render_str(self, text: str, **options: Any) -> Text:
             return super().render_str(clean(text), **options)
+
+        def render(self, renderable: Any, options: Any = None) -> "Iterable[Segment]":
+            if isinstance(renderable, Text) and (plain := clean(renderable)) != renderable.plain:
+                renderable = Text(plain, renderable.style, justify=renderable.justify, end=renderable.end)
+            return super().render(renderable, options)
 
     return PlainConsole(stderr=stderr, width=width, markup=False, emoji=False, highlight=False)
 
