@@ -85,7 +85,7 @@ def put(recipe: dict[str, Any], path: tuple[str, ...], value: Any) -> dict[str, 
 )
 def test_nonsense_is_refused_in_a_line_that_names_its_key(words: str) -> None:
     """Whatever a key is given, there is no other error than a user's; whether what is taken can be built, see below."""
-    recipe = compose(*words.split())
+    recipe = compose(*words.split(), "name=x")
     read_recipe(recipe)
     refused = {}
     for path in list_places(recipe):
