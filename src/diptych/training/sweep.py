@@ -5,9 +5,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from rich.table import Column, Table
+
+from diptych.terminal import show
 
 _STOPPED = 128  # exit codes above are of signals, which stop the whole sweep
 
@@ -43,14 +43,16 @@ class Sweep:
     def finish(self) -> int:
         """Print the table of a sweep's jobs, and return the largest of their exit codes."""
         if self.jobs:
-            Console().print(self.to_table())
+            show(self.to_table())
         return max((job.code for job in self.jobs), default=0)
 
     def to_table(self) -> Table:
         """Return a row for each job: its folder, whose name are its overrides, how it ended, and the metric."""
-        table = Table("job", "ended", "metric", title=str(self.jobs[0].folder.parent), title_justify="left")
+        table = Table(
+            Column("job", no_wrap=True), "ended", "metric", title=str(self.jobs[0].folder.parent), title_justify="left"
+        )
         for job in self.jobs:
             ended = "well" if job.code == 0 else f"with exit code {job.code}"
             metric = "–" if job.metric is None else f"{job.metric:.4g}"
-            table.add_row(Text(job.folder.name), ended, metric)
+            table.add_row(job.folder.name, ended, metric)
         return table
