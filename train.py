@@ -4,7 +4,6 @@ import os
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors come up to here, where they become one line
 from diptych.signals import stop_at_once, take_signals
@@ -12,12 +11,10 @@ from diptych.signals import stop_at_once, take_signals
 if __name__ == "__main__":
     take_signals(stop_at_once)
 
-import hydra
+import hydra.errors
 from hydra._internal.config_loader_impl import ConfigLoaderImpl as Loader
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import DictConfig, OmegaConf, errors
 
 from diptych.training.composition import checked
 from diptych.training.explain import explained_errors
@@ -27,30 +24,32 @@ from diptych.training.recall import recall_recipe
 from diptych.training.sweep import Sweep
 
 CONF, sweep = str(Path(__file__).resolve().parent / "conf"), Sweep()
+Loader.load_configuration = checked(Loader.load_configuration, OmegaConf.to_container)  # type: ignore[method-assign]
+OmegaConf.register_new_resolver("name_job", lambda overrides: name_job(overrides, sys.argv[1:]), replace=True)
+for word in ("choose_precision", "is_wandb_offline", "name_wandb_run"):
+    OmegaConf.register_new_resolver(word, partial(call_late, "machine", word), replace=True)
 
 
-def compose_chosen() -> Any:
+def compose_chosen() -> object:
     """Return the configuration of the chosen parts, unchanged, in which the key may be that somebody meant."""
     with hydra.initialize_config_dir(CONF, version_base="1.3"):
         return OmegaConf.to_container(hydra.compose("train", list_choices(sys.argv[1:], Path(CONF))))
 
 
-Loader.load_configuration = checked(Loader.load_configuration, CONF, OmegaConf)  # type: ignore[method-assign]
-for word in ("choose_precision", "is_wandb_offline", "name_wandb_run"):
-    OmegaConf.register_new_resolver(word, partial(call_late, "machine", word), replace=True)
-OmegaConf.register_new_resolver("name_job", lambda overrides: name_job(overrides, sys.argv[1:]), replace=True)
-explained = partial(explained_errors, (HydraException, OmegaConfBaseException), compose_chosen)
+explained = partial(explained_errors, (hydra.errors.HydraException, errors.OmegaConfBaseException), compose_chosen)
 
 
 @hydra.main(version_base="1.3", config_path=CONF, config_name="train")
 def main(config: DictConfig) -> float | None:
     """Train what the recipe names; callbacks evaluate and export. Return the score that is the recipe's objective."""
     folder, swept = HydraConfig.get().runtime.output_dir, str(HydraConfig.get().mode) == "RunMode.MULTIRUN"
-    unused, job = call_late("lock", "forgotten_if_unused", folder), call_late("job", "find_job", swept)
-    with sweep.job(folder, swept) as run, explained(), unused, job.joined():
-        config.run_dir, config.name = job.share("run_dir", folder), config.name  # both as text in the run folder
-        recipe, raw = (OmegaConf.to_container(config, resolve=resolve) for resolve in (True, False))
-        run.metric = call_late("run", "train", recipe, raw, OmegaConf.to_yaml(config), job)
+    with sweep.job(folder, swept) as run, explained():
+        job = call_late("job", "find_job", swept)
+        with job.joined(), call_late("lock", "forgotten_if_unused", folder):
+            config.run_dir = job.share("run_dir", folder)
+            recipe, raw = (OmegaConf.to_container(config, resolve=resolve) for resolve in (True, False))
+            config.name = config.name  # it may name what was chosen, which the file in the run folder does not say
+            run.metric = call_late("run", "train", recipe, raw, OmegaConf.to_yaml(config), job)
     return run.metric
 
 

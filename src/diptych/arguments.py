@@ -22,6 +22,7 @@ from typing import (
     get_args,
     get_origin,
     get_type_hints,
+    is_typeddict,
 )
 
 T = TypeVar("T")
@@ -65,12 +66,15 @@ class Part(Generic[T]):
     later: bool = False
 
 
-Label = Annotated[str, Pattern(r"[^\x00-\x1f\x7f]+", "a name that can be printed")]
+Label = Annotated[str, Pattern(r".+", "a name")]
 FilePath = Annotated[str, Pattern(r"[^\x00]+", "a path")]
 Count = Annotated[int, Range(1, 1_000_000_000)]
 """At least one of something."""
 Amount = Annotated[int, Range(0, 1_000_000_000)]
 """Any number of something, such as batches from one time to the next; 0 is none, or never."""
+Rate = Annotated[float, Range(0, 1e6)]
+"""An optimizer's learning rate or weight decay."""
+Momentum = Annotated[float, Range(0, 0.999999999)]
 Seed = Annotated[int, Range(0, 2**32 - 1)]
 Share = Annotated[float, Range(0, 1)]
 Decay = Annotated[float, Range(0, 0.9999999)]
@@ -157,6 +161,8 @@ def find_problem(place: str, value: Any, hint: Any) -> str | None:
         return _find_problem_of_union(place, value, members)
     if not _is_of_kind(value, hint):
         return f"{place} = {_show(value)}: must be {_describe(hint)}"
+    if is_typeddict(hint):
+        return _find_problem_of_names(place, value, get_type_hints(hint, include_extras=True))
     for inner, one, wanted in _list_items(value, origin, members):
         if problem := find_problem(f"{place}{inner}", one, wanted):
             return problem
@@ -172,6 +178,15 @@ def _list_items(value: Any, origin: Any, members: Sequence[Any]) -> Iterator[tup
         for key, item in value.items():
             yield f".{key}'s name", key, members[0]
             yield f".{key}", item, members[1]
+
+
+def _find_problem_of_names(place: str, value: Mapping[str, Any], hints: Mapping[str, Any]) -> str | None:
+    for name, one in value.items():
+        if name not in hints:
+            return f"{place}.{name}: there is no such key{suggest(str(name), list(hints))}"
+        if problem := find_problem(f"{place}.{name}", one, hints[name]):
+            return problem
+    return None
 
 
 def _show(value: Any) -> str:
@@ -217,7 +232,7 @@ def _is_of_kind(value: Any, hint: Any) -> bool:
     if kind in _LISTS:
         fixed = kind is tuple and get_args(hint) and ... not in get_args(hint)
         return isinstance(value, list | tuple) and (not fixed or len(value) == len(get_args(hint)))
-    if kind in _MAPPINGS:
+    if kind in _MAPPINGS or is_typeddict(hint):
         return isinstance(value, Mapping)
     if kind is Part:
         return isinstance(value, Part) and _is_instance(value, get_args(hint)[0])
@@ -253,7 +268,7 @@ def _describe(hint: Any) -> str:
         return " or ".join(dict.fromkeys(map(_describe, members)))
     if kind in _LISTS:
         return f"a list of {len(members)}" if kind is tuple and members and ... not in members else "a list"
-    if kind in _MAPPINGS:
+    if kind in _MAPPINGS or is_typeddict(hint):
         return "a mapping of names to values"
     return _WORDS.get(NoneType if kind is None else kind) or f"{{_target_: …}} of a {_name(hint)}"
 

@@ -4,7 +4,7 @@ Taesung Park, Alexei A. Efros, Richard Zhang, Jun-Yan Zhu. ECCV 2020. https://ar
 """
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from diptych.methods.gan import GANMethod
 from diptych.methods.patch_contrast import PatchContrast, Side
 from diptych.methods.player import Images, Player, Terms
 from diptych.networks import apply, find_default_layers
+from diptych.networks.patch_projector import ProjectorSettings
 
 
 class CUT(GANMethod):
@@ -27,7 +28,7 @@ class CUT(GANMethod):
         self,
         *args: Any,
         layers: Sequence[int] | None = None,
-        projector: Mapping[str, Any] | None = None,
+        projector: ProjectorSettings | None = None,
         contrastive: Contrastive | None = None,
         relation: Contrastive | None = None,
         flip_equivariance: bool = False,

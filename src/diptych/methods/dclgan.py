@@ -11,8 +11,9 @@ from torch import nn
 from diptych.losses import Contrastive
 from diptych.methods.gan import GANMethod
 from diptych.methods.patch_contrast import PatchContrast, Side
-from diptych.methods.player import Images, Player, Terms
+from diptych.methods.player import Images, OptimizerSettings, Player, Terms
 from diptych.networks import find_default_layers
+from diptych.networks.patch_projector import ProjectorSettings
 
 
 class DCLGAN(GANMethod):
@@ -22,8 +23,8 @@ class DCLGAN(GANMethod):
         self,
         *args: Any,
         layers: Sequence[int] | None = None,
-        projector: Mapping[str, Any] | None = None,
-        projector_optimizer: Mapping[str, Any] | None = None,
+        projector: ProjectorSettings | None = None,
+        projector_optimizer: OptimizerSettings | None = None,
         contrastive: Contrastive | None = None,
         relation: Contrastive | None = None,
         **settings: Any,

@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from diptych.arguments import Positive
 from diptych.errors import UserError
 from diptych.methods.extra import Extra, expand_directions
-from diptych.methods.player import Images, MakeOptimizer, Player, Stateful, Terms
+from diptych.methods.player import Images, MakeOptimizer, Player, Stateful, Terms, require_players
 from diptych.methods.rendering import Recall, Render, Rendering, WholeBatch
 from diptych.methods.schedule import Schedule
 from diptych.methods.weights import Weight, Weights
@@ -132,7 +132,7 @@ class Method(LightningModule):
             raise UserError(f"{type(self).__name__} learns from pairs: data.paired=true")
         self.images_per_epoch = getattr(data, "images_per_epoch", 1)
         given, self.extras = self.extras, {}
-        players = [player.name for player in self.players()]
+        require_players("method.clip", self.clip, players := [player.name for player in self.players()])
         for name, extra in given.items():
             extra.require_player(f"method.extras.{name}", players)
             terms = expand_directions(name, extra, self.translators)

@@ -3,14 +3,25 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypedDict, runtime_checkable
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from diptych.arguments import Momentum, Rate
+from diptych.errors import UserError
+
 Images = dict[str, Tensor]
 Terms = dict[str, Tensor]
 MakeOptimizer = Callable[..., Optimizer]
+
+
+class OptimizerSettings(TypedDict, total=False):
+    """What a network may have of its own for the optimizer of its player."""
+
+    lr: Rate
+    betas: tuple[Momentum, Momentum]
+    weight_decay: Rate
 
 
 @runtime_checkable
@@ -63,3 +74,9 @@ class Player:
                 groups.append(group := {"params": [], **settings})
             group["params"] += network.parameters()
         return groups
+
+
+def require_players(key: str, given: Iterable[str], players: Sequence[str]) -> None:
+    """Raise `UserError` where a recipe's key says something of a player that there is not."""
+    if idle := sorted(set(given) - set(players)):
+        raise UserError(f"{key}.{idle[0]}: the players are {', '.join(players)}")

@@ -1,11 +1,14 @@
 """From a generator's features to patches that can be compared (Park et al. 2020, section 3)."""
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypedDict
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
+
+from diptych.arguments import Count
+from diptych.networks.registry import Width
 
 _ATTENDED_FROM = 3  # the layer from which queries are selected by attention (Hu et al. 2022, section 3.2)
 
@@ -15,6 +18,14 @@ class Choice(NamedTuple):
 
     positions: Tensor | None
     attention: Tensor | None
+
+
+class ProjectorSettings(TypedDict, total=False):
+    """What a recipe may say of a projector."""
+
+    width: Width
+    patches: Count
+    selection: Literal["random", "attention"]
 
 
 class PatchProjector(nn.Module):

@@ -107,7 +107,7 @@ def validate(cls: type[Network], arguments: Mapping[str, Any], place: str = "") 
 
     `place` is where a recipe says them, by default the network's name.
     """
-    known, _ = list_arguments(cls)  # type: ignore[arg-type]  # a module has a hash, a class of them too
+    known, _ = list_arguments(cls)  # type: ignore[arg-type]  # taken for one of its instances
     for name, value in arguments.items():
         if name not in known:
             raise UserError(f"{cls.__name__} takes no argument {name!r}{suggest(name, list(known))}")

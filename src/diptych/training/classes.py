@@ -9,7 +9,7 @@ from pytorch_lightning import Trainer
 from pytorch_lightning.loggers import WandbLogger
 from torch.optim import Optimizer
 
-from diptych.arguments import Amount, Count, Pattern, Range, suggest
+from diptych.arguments import Amount, Count, Momentum, Pattern, Range, Rate, suggest
 from diptych.errors import UserError, name_reason
 from diptych.plugins import list_modules
 
@@ -37,17 +37,15 @@ NAMED = {
 }
 """The classes of other modules that may be built, under these names."""
 
-_BETA = Annotated[float, Range(0, 0.999999999)]
-_SMALL = Annotated[float, Range(0, 1e6)]
 _BATCHES = Count | Annotated[float, Range(1e-9, 1)]
 FOREIGN: dict[type, dict[str, Any]] = {
     Optimizer: {
-        "lr": _SMALL,
-        "betas": tuple[_BETA, _BETA],
+        "lr": Rate,
+        "betas": tuple[Momentum, Momentum],
         "eps": Annotated[float, Range(0, 1)],
-        "weight_decay": _SMALL,
-        "momentum": _BETA,
-        "alpha": _BETA,
+        "weight_decay": Rate,
+        "momentum": Momentum,
+        "alpha": Momentum,
     },
     Trainer: {
         "accelerator": Literal["auto", "cpu", "cuda", "gpu", "mps", "tpu"],

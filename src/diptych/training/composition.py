@@ -2,11 +2,9 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from diptych.errors import UserError
-from diptych.training.recall import require_recipe
 
 _KNOWN = ("${hydra.runtime.output_dir}/${hydra.job.name}.log", "ext://sys.stdout", "ext://sys.stderr")
 """What Hydra's own logging says of files and streams."""
@@ -17,46 +15,39 @@ _TARGETS = {
 _LOGGING = {f"logging.{name}" for name in ("FileHandler", "Formatter", "NullHandler", "StreamHandler")}
 
 
-def checked(load: Callable[..., Any], folder: str, omegaconf: Any) -> Callable[..., Any]:
-    """Return Hydra's way to compose with its checks: what is called or imported of a configuration comes after them.
-
-    `folder` holds this project's configurations; `omegaconf` reads YAML and makes plain data of it.
-    """
+def checked(load: Callable[..., Any], to_plain: Callable[[Any], Any]) -> Callable[..., Any]:
+    """Return Hydra's way to compose with its checks: what is called or imported of a configuration comes after them."""
 
     def compose(loader: Any, config_name: str | None, overrides: list[str], *rest: Any, **options: Any) -> Any:
-        sources = [source.path for source in loader.get_search_path().get_path()]
-        refuse_sources(config_name, sources, overrides, folder, omegaconf.load)
+        refuse_packages([*(source.path for source in loader.get_search_path().get_path()), *overrides])
         try:
+            primary = config_name and loader.repository.load_config(config_name)
+            refuse_search_path(to_plain(primary.config) if primary else {})
             config = load(loader, config_name, overrides, *rest, **options)
+        except UserError:
+            raise
         except Exception as error:
             if type(error).__module__.startswith(("hydra.", "omegaconf.")):
                 raise  # is explained by its kind
             raise UserError(f"the recipe cannot be composed ({' '.join(str(error).split()) or error!r})") from error
-        refuse_hydra_settings(omegaconf.to_container(config.hydra))
+        refuse_hydra_settings(to_plain(config.hydra))
         return config
 
     return compose
 
 
-def refuse_sources(
-    name: str | None, sources: Sequence[str], overrides: Sequence[str], folder: str, read: Callable[[Path], Any]
-) -> None:
-    """Raise `UserError` where a configuration is to come from elsewhere than this folder and further plain ones.
-
-    Hydra imports packages that it reads from, and lets a primary configuration name more of them. One by another name
-    than ours is the recipe of a run that is gone on with, and nothing more.
-    """
-    folders = [source.removeprefix("file://") for source in sources]
-    if name in (None, "train"):
-        if folder not in folders:
-            raise UserError("--config-path: a recipe is experiment=NAME, of --config-dir=FOLDER as well")
-    else:
-        paths = [Path(place, f"{str(name).removesuffix('.yaml')}.yaml") for place in folders]
-        for path in filter(Path.is_file, paths):
-            require_recipe(path, read)
-    for place in (*sources, *overrides):
+def refuse_packages(places: Sequence[str]) -> None:
+    """Raise `UserError` where Hydra would read from a package, which it imports for that."""
+    for place in places:
         if "pkg://" in place and place != "pkg://hydra.conf":
             raise UserError(f"{place}: recipes are read from folders, not from packages")
+
+
+def refuse_search_path(primary: Any) -> None:
+    """Raise `UserError` where a primary configuration names further places, which Hydra looks at before all else."""
+    hydra = primary.get("hydra", {}) if isinstance(primary, Mapping) else {}
+    if not isinstance(hydra, Mapping) or "searchpath" in hydra:
+        raise UserError("hydra.searchpath is not allowed: --config-dir=FOLDER reads recipes of your own")
 
 
 def refuse_hydra_settings(hydra: Mapping[str, Any]) -> None:

@@ -3,7 +3,7 @@
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -12,23 +12,8 @@ from diptych.arguments import suggest
 from diptych.errors import UserError
 from diptych.terminal import complain
 
-Keys = Callable[[], Mapping[str, Any]]
+Keys = Callable[[], Any]
 """Gives the configuration that a mistyped key is looked for in."""
-
-
-@contextmanager
-def discarded_if_refused(folder: str) -> Iterator[None]:
-    """Take a run's folder away again where a mistake ends the run before anything but an empty log is in it."""
-    try:
-        yield
-    except Exception:
-        found = list(Path(folder).iterdir()) if Path(folder).is_dir() else []
-        if all(path.suffix == ".log" and path.stat().st_size == 0 for path in found):
-            for path in found:
-                path.unlink()
-            with suppress(OSError):
-                Path(folder).rmdir()
-        raise
 
 
 @contextmanager

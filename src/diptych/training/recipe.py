@@ -43,7 +43,7 @@ class Recipe:
     trainer: Part[Trainer]
     callbacks: Mapping[str, Part[Callback]]
     logger: Mapping[str, Part[Logger]] | None = None
-    objective: str | None = None
+    objective: Label | None = None
 
 
 def read_recipe(recipe: Mapping[str, Any]) -> Recipe:
@@ -55,6 +55,9 @@ def read_recipe(recipe: Mapping[str, Any]) -> Recipe:
     for field in fields(Recipe):
         if field.name not in recipe and field.default is MISSING:
             raise UserError(f"{field.name} is not set: a recipe needs it")
+    for name, value in recipe.items():
+        if not isinstance(value, Mapping):  # before the parts that refer to it
+            _require(name, value, known[name])
     values = {name: _read(name, value) for name, value in recipe.items()}
     for name, value in values.items():
         _require(name, value, known[name])
@@ -113,9 +116,7 @@ def _check_together(recipe: Recipe) -> None:
         )
     trainer = recipe.trainer.arguments
     if not any(getattr(part, "kind", None) is CheckpointFiles for part in trainer.get("plugins") or ()):
-        raise UserError(
-            "trainer.plugins needs {_target_: …CheckpointFiles}, which writes checkpoints whole or not at all"
-        )
+        raise UserError("trainer.plugins needs {_target_: …CheckpointFiles}, which writes checkpoints whole")
     require_devices(trainer.get("devices", "auto"), trainer.get("accelerator", "auto"))
 
 

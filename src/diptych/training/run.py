@@ -41,21 +41,24 @@ def train(config: Mapping[str, Any], raw: Mapping[str, Any], text: str, job: Job
     """
     recipe, record = read_recipe(config), hide_environment(raw, config)
     _prepare_process(recipe.seed)
-    run_dir = Path(recipe.run_dir)
+    run_dir, objective = Path(recipe.run_dir), recipe.objective
     data = build("data", recipe.data)
     with lock_run(run_dir, job.name) if job.leads else nullcontext():
         clear_leftovers(run_dir / "checkpoints")
         record = {**record, "data_fingerprint": data.fingerprint}
         resumption = choose_checkpoint(run_dir, recipe.resume)
         method = _make_method(recipe, data, resumption.path is not None)
-        trainer = _make_trainer(recipe, data, method, RunState(record), job)
-        evaluates = any(getattr(callback, "evaluation", False) for callback in trainer.callbacks)  # type: ignore[attr-defined]
-        check_objective(recipe.objective, data, method.translators, evaluates)
+        callbacks = [*build("callbacks", recipe.callbacks).values(), RunState(record)]
+        evaluates = any(getattr(callback, "evaluation", False) for callback in callbacks)
+        check_objective(objective, data, method.translators, evaluates)
         changes = resumption.check_changes(record, recipe.resume_changes == "allow")
         resumption = resumption.find_fitting(method)
         if resumption.is_finished(run_dir) and not changes:
             say(f"{run_dir}: this run is finished; nothing to do")
-            return read_objective(recipe.objective, run_dir)
+            return read_objective(objective, run_dir)
+        crops = data.preparation.crops and not recipe.trainer.arguments.get("deterministic")
+        settings = {"max_epochs": method.schedule.total_epochs, "benchmark": crops, "callbacks": callbacks}
+        trainer = _make_trainer(recipe, settings | job.arrange(recipe.trainer.arguments))
         with keep_log(run_dir / "train.log") if trainer.is_global_zero else nullcontext():
             if trainer.is_global_zero:
                 for remark in (*resumption.remarks, *changes):
@@ -64,7 +67,7 @@ def train(config: Mapping[str, Any], raw: Mapping[str, Any], text: str, job: Job
                 trainer.loggers = start_loggers(trainer.loggers, record)
             with explained_exhaustion(method, data.batch_size), explained_misconfiguration():
                 trainer.fit(method, data, ckpt_path=resumption.path, weights_only=True)
-        return read_objective(recipe.objective, run_dir) if trainer.is_global_zero else None
+        return read_objective(objective, run_dir) if trainer.is_global_zero else None
 
 
 @contextmanager
@@ -76,15 +79,11 @@ def explained_misconfiguration() -> Iterator[None]:
         raise UserError(f"trainer: {name_reason(error)}") from error
 
 
-def _make_trainer(recipe: Recipe, data: UnpairedData, method: Method, state: RunState, job: Job) -> Trainer:
-    """Build Lightning's trainer with the recipe's callbacks and loggers; the checkpoint's `state` comes last."""
-    callbacks = [*build("callbacks", recipe.callbacks).values(), state]
-    arguments = recipe.trainer.arguments
-    settings = {"max_epochs": method.schedule.total_epochs, "callbacks": callbacks}
-    settings["benchmark"] = data.preparation.crops and not arguments.get("deterministic")
-    settings["logger"] = list(build("logger", recipe.logger or {}).values())
-    settings |= job.arrange(arguments)
-    trainer: Trainer = build("trainer", replace(recipe.trainer, arguments={**arguments, **settings}))
+def _make_trainer(recipe: Recipe, settings: Mapping[str, Any]) -> Trainer:
+    """Build Lightning's trainer with the recipe's loggers; `settings` are what follows from the other parts."""
+    loggers = list(build("logger", recipe.logger or {}).values())
+    arguments = {**recipe.trainer.arguments, **settings, "logger": loggers}
+    trainer: Trainer = build("trainer", replace(recipe.trainer, arguments=arguments))
     return trainer
 
 
