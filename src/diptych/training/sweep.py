@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.table import Table
+from rich.table import Column, Table
 
 from diptych.terminal import show
 
@@ -48,7 +48,9 @@ class Sweep:
 
     def to_table(self) -> Table:
         """Return a row for each job: its folder, whose name are its overrides, how it ended, and the metric."""
-        table = Table("job", "ended", "metric", title=str(self.jobs[0].folder.parent), title_justify="left")
+        table = Table(
+            Column("job", no_wrap=True), "ended", "metric", title=str(self.jobs[0].folder.parent), title_justify="left"
+        )
         for job in self.jobs:
             ended = "well" if job.code == 0 else f"with exit code {job.code}"
             metric = "–" if job.metric is None else f"{job.metric:.4g}"
