@@ -99,15 +99,16 @@ def _prepare_process(seed: int) -> None:
 
 
 def choose_weights(recipe: Recipe, resumed: bool) -> dict[str, dict[str, Any]]:
-    """Return what to tell a method of the weights its networks start from: no file where a checkpoint has them.
+    """Return the settings of networks that start from weights, as a method is told: no file where a checkpoint has them.
 
     A method with a network of its own, whose settings say nothing of weights, goes by the recipe's part.
     """
     told = {}
     for role in ("generator", "discriminator"):
-        wish = keep_pretrained(getattr(recipe, role)) | keep_pretrained(recipe.method.arguments.get(role))
+        settings = recipe.method.arguments.get(role) or {}
+        wish = keep_pretrained(getattr(recipe, role)) | keep_pretrained(settings)
         if wish.get("pretrained") is not None:
-            told[role] = wish | ({"pretrained": None} if resumed else {})
+            told[role] = {**settings, **wish} | ({"pretrained": None} if resumed else {})
     return told
 
 
