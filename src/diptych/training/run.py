@@ -99,7 +99,7 @@ def _prepare_process(seed: int) -> None:
 
 
 def choose_weights(recipe: Recipe, resumed: bool) -> dict[str, dict[str, Any]]:
-    """Return the settings of networks that start from weights, as a method is told: no file where a checkpoint has them.
+    """Return the settings of networks that start from weights: without the file where a checkpoint has them.
 
     A method with a network of its own, whose settings say nothing of weights, goes by the recipe's part.
     """
