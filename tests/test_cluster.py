@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from test_train import ROOT, load, make_overrides, run, run_apart
+from test_train import ROOT, load, make_overrides, run, run_apart, train
 
 from diptych.errors import UserError
 from diptych.training.job import Job, find_job
@@ -119,9 +119,9 @@ def test_a_sweep_is_no_job_for_several_tasks(
 ) -> None:
     for name, value in make_slurm(0, find_port()).items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(SystemExit) as stopped:
-        run(monkeypatch, "-m", *make_overrides(tiny_data, tmp_path / "run"), *TWO, "seed=1,2")
-    assert stopped.value.code == 2
+    train.sweep.finish()
+    run(monkeypatch, "-m", *make_overrides(tiny_data, tmp_path / "run"), *TWO, "seed=1,2")
+    assert train.sweep.finish() == UserError.exit_code
     assert "-m with several processes" in capsys.readouterr().err
     assert not list(tmp_path.rglob("config.yaml"))
 

@@ -41,10 +41,11 @@ class Sweep:
             self.jobs += [job] if swept else []
 
     def finish(self) -> int:
-        """Print the table of a sweep's jobs, and return the largest of their exit codes."""
+        """Print the table of the sweep that has come to its end, and return the largest of its jobs' exit codes."""
         if self.jobs:
             show(self.to_table())
-        return max((job.code for job in self.jobs), default=0)
+        jobs, self.jobs = self.jobs, []
+        return max((job.code for job in jobs), default=0)
 
     def to_table(self) -> Table:
         """Return a row for each job: its folder, whose name are its overrides, how it ended, and the metric."""
