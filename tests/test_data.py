@@ -145,7 +145,7 @@ def test_missing_and_empty_folders_are_named(tiny_data: Path, tmp_path: Path) ->
 
 @pytest.mark.parametrize(
     "changes",
-    [{"load_size": 8, "crop_size": 16}],  # bounds are annotations, which a recipe is checked against: test_nonsense.py
+    [{"load_size": 8, "crop_size": 16}, {"batch_size": 0}, {"workers": -1}, {"domains": ["one"]}],
     ids=str,
 )
 def test_senseless_settings_are_refused(tiny_data: Path, changes: dict) -> None:

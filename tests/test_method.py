@@ -143,7 +143,7 @@ def test_cosine_and_step_schedules() -> None:
     assert step == [1.0, 1.0, 0.5, 0.5, 0.25, 0.25]
 
 
-@pytest.mark.parametrize("arguments", [(0, 0)])  # bounds are annotations: test_nonsense.py
+@pytest.mark.parametrize("arguments", [(0, 0), (-1, 2), (1, 1, "plateau")])
 def test_senseless_schedules_are_refused(arguments: tuple) -> None:
     with pytest.raises(UserError, match=r"method\.schedule"):
         Schedule(*arguments)

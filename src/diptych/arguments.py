@@ -7,7 +7,7 @@ import reprlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import cache
+from functools import cache, wraps
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import (
@@ -25,17 +25,14 @@ from typing import (
     is_typeddict,
 )
 
+from diptych.errors import UserError
+
 T = TypeVar("T")
 Plain: TypeAlias = "bool | int | float | str | list[Plain] | None"
 """What a recipe, a JSON header and Python say alike."""
 _WORDS: dict[Any, str] = {
-    bool: "true or false",
-    int: "a whole number",
-    float: "a number",
-    str: "a word",
-    Path: "a file",
-    NoneType: "null",
-}
+    bool: "true or false", int: "a whole number", float: "a number", str: "a word", Path: "a file", NoneType: "null",
+}  # fmt: skip
 _SCALARS: tuple[Any, ...] = (bool, int, float, str, NoneType)
 _LISTS: tuple[Any, ...] = (list, tuple, Sequence)
 _MAPPINGS: tuple[Any, ...] = (dict, Mapping)
@@ -138,6 +135,29 @@ def list_arguments(cls: type) -> tuple[dict[str, Argument], bool]:
         if not takes_more or not ours:
             return found, takes_more
     return found, False
+
+
+def checked(construct: Callable[..., None]) -> Callable[..., None]:
+    """Return a constructor that raises `UserError` for arguments that are not what its annotations say.
+
+    The place of an argument is where a recipe says it, a class's `place`, or else the class's name.
+    """
+    signature = inspect.signature(construct)
+
+    @wraps(construct)
+    def check_and_construct(self: Any, /, *args: Any, **kwargs: Any) -> None:
+        require_annotated(self, signature.bind(self, *args, **kwargs).arguments, construct)
+        construct(self, *args, **kwargs)
+
+    return check_and_construct
+
+
+def require_annotated(owner: object, values: Mapping[str, Any], annotated: Any) -> None:
+    """Raise `UserError` for the first value that is not what a function's or class's annotations say of its name."""
+    place, hints = getattr(owner, "place", type(owner).__name__), _read_hints(annotated)
+    for name, value in values.items():
+        if problem := find_problem(f"{place}.{name}", value, hints.get(name, Any)):
+            raise UserError(problem)
 
 
 def _read_hints(function: Any) -> dict[str, Any]:

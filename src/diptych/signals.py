@@ -37,7 +37,7 @@ def give_back(before: dict[int, Any]) -> None:
         signal.signal(number, handler)
 
 
-def say(text: str) -> None:
+def write_line(text: str) -> None:
     """Write a line to the standard error from a handler: it may interrupt a `print`, and the terminal may be gone."""
     with suppress(OSError):
         os.write(2, f"\n{text}\n".encode())
@@ -51,7 +51,8 @@ def stop_at_once(number: int, frame: FrameType | None = None) -> None:
             os._exit(CODES[signal.SIGINT])
         return
     _leaving = True
-    say(f"stopped by {signal.Signals(number).name}; resume=auto goes on from the newest checkpoint, or begins anew")
+    name = signal.Signals(number).name
+    write_line(f"stopped by {name}; resume=auto goes on from the newest checkpoint, or begins anew")
     sys.exit(CODES[signal.Signals(number)])
 
 

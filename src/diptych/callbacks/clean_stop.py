@@ -9,7 +9,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from diptych.callbacks.checkpoint import LastCheckpoint
 from diptych.methods import Method
-from diptych.signals import CODES, give_back, say, stop_at_once, take_signals
+from diptych.signals import CODES, give_back, stop_at_once, take_signals, write_line
 from diptych.terminal import complain
 
 
@@ -34,7 +34,7 @@ class CleanStop(Callback):
             stop_at_once(number, frame)
         first, self._code = not self._code, CODES[signal.Signals(number)]
         if first:
-            say("stopping after this batch; Ctrl-C once more stops at once")
+            write_line("stopping after this batch; Ctrl-C once more stops at once")
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """Save when any process has noted a signal."""

@@ -7,7 +7,7 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from diptych.arguments import Decay
+from diptych.arguments import Decay, checked
 from diptych.methods import Method
 from diptych.networks import Network
 from diptych.translators import NetworkTranslator
@@ -19,6 +19,9 @@ class EMA(Callback):
     Only the networks handed to users are averaged; discriminators stay as they are.
     """
 
+    place = "callbacks.ema"
+
+    @checked
     def __init__(self, decay: Decay = 0.999) -> None:
         self.decay = decay
         self.updates = 0

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch.optim import Optimizer
 
-from diptych.arguments import Count
+from diptych.arguments import Count, checked
 from diptych.callbacks.checkpoint import LastCheckpoint
 from diptych.callbacks.ema import EMA
 from diptych.errors import NumericError
@@ -32,6 +32,9 @@ class FiniteGuard(Callback):
     More than `limit` such batches in a row stop the run.
     """
 
+    place = "callbacks.guard"
+
+    @checked
     def __init__(self, on_nonfinite: Policy = "raise", limit: Count = 10) -> None:
         self.policy = on_nonfinite
         self.limit = limit

@@ -10,7 +10,7 @@ import torch
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
 
-from diptych.arguments import FilePath, Label, Range, Seed
+from diptych.arguments import FilePath, Label, Range, Seed, checked
 from diptych.data.cache import PixelCache, estimate_bytes
 from diptych.data.domain import Domain
 from diptych.data.installer import install_dataset
@@ -39,6 +39,9 @@ class UnpairedData(LightningDataModule):
     files left out from the start, with the reasons.
     """
 
+    place = "data"
+
+    @checked
     def __init__(
         self,
         root: FilePath | None = None,
@@ -78,22 +81,19 @@ class UnpairedData(LightningDataModule):
         self.epoch_size, self.drop_last = epoch_size, drop_last
         self.cache, self.cache_gib = cache, cache_gib
         self.cache_root = Path(cache_dir) if cache_dir else find_cache()
-        self.augment = augment
-        self.on_error, self.paired = on_error, paired
+        self.augment, self.on_error, self.paired = augment, on_error, paired
         if root is not None and download is not None:
             install_dataset(download, Path(root))
         folders = dict(zip("ab", "ba" if swap else "ab", strict=True))
         paths, tests = {"a": path_a, "b": path_b}, {"a": test_path_a, "b": test_path_b}
+        words = {"a": {"channels": channels_a, "range": range_a}, "b": {"channels": channels_b, "range": range_b}}
         common = {"background": background, "max_pixels": max_pixels}
-        forms = {
-            "a": Form.from_config({"channels": channels_a, "range": range_a} | common),
-            "b": Form.from_config({"channels": channels_b, "range": range_b} | common),
-        }
-        self.forms = {domain: forms[folder] for domain, folder in folders.items()}
+        self.forms = {domain: Form.from_config(words[folder] | common) for domain, folder in folders.items()}
         self.names = {domain: domains["ab".index(folder)] for domain, folder in folders.items()}
-        train = {domain: select_train(root, paths[folder], folder) for domain, folder in folders.items()}
-        test = {domain: select_test(root, paths[folder], tests[folder], folder) for domain, folder in folders.items()}
-        self._choose(train, test)
+        self._choose(
+            {domain: select_train(root, paths[folder], folder) for domain, folder in folders.items()},
+            {domain: select_test(root, paths[folder], tests[folder], folder) for domain, folder in folders.items()},
+        )
 
     def _choose(self, train: dict[str, Selection], test: dict[str, Selection]) -> None:
         """Take the files that can be used, and learn the depth of those that hold numbers."""

@@ -10,6 +10,7 @@ from torch import Tensor
 from diptych.errors import UserError
 from diptych.images import Form, load_image, normalise
 from diptych.losses import StyleTransferLoss
+from diptych.terminal import say
 
 MAX_PIXELS = 1024**2
 """A larger style image is shrunk to this many pixels, at which VGG-16 takes 0.7 GiB for a moment (measured)."""
@@ -55,6 +56,6 @@ def _load(path: Path, form: Form) -> Tensor:
     if share < 1:
         small = picture.resize(max(1, int(picture.height * share)), max(1, int(picture.width * share)))
         sizes = f"{picture.width}×{picture.height} pixels, looked at as {small.width}×{small.height}"
-        rank_zero_only(print)(f"notice: {path}: {sizes}", flush=True)
+        rank_zero_only(say)(f"notice: {path}: {sizes}")
         picture = small
     return normalise(picture.to_tensor()[None]).to(torch.get_default_dtype())

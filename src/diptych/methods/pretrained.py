@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from diptych.arguments import find_problem
 from diptych.errors import FileError, UserError
 from diptych.networks.registry import PRETRAINED
+from diptych.terminal import say
 from diptych.translators.bundle import find_misfit, read_weights, refuse_spoilt
 
 _NAMED = 3  # tensors that are named where some do not fit
@@ -75,7 +76,7 @@ class Pretrained:
         """Print a line once, although a method that adds networks has all of them begin again."""
         if remark not in self._said:
             self._said.add(remark)
-            rank_zero_only(print)(remark, flush=True)
+            rank_zero_only(say)(remark)
 
 
 def _list_misfits(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> dict[str, str]:

@@ -2,9 +2,9 @@
 
 import math
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
-from diptych.arguments import Range
+from diptych.arguments import Range, require_annotated
 from diptych.errors import UserError
 
 Shape = Literal["linear", "cosine", "step"]
@@ -19,6 +19,7 @@ class Schedule:
     along half a wave; `step` multiplies by `gamma` every `step_epochs` from the start.
     """
 
+    place: ClassVar[str] = "method.schedule"
     epochs: Epochs = 100
     decay_epochs: Epochs = 100
     shape: Shape = "linear"
@@ -26,6 +27,7 @@ class Schedule:
     gamma: Annotated[float, Range(0, 1)] = 0.1
 
     def __post_init__(self) -> None:
+        require_annotated(self, vars(self), Schedule)
         if self.total_epochs < 1:
             raise UserError("method.schedule.epochs and decay_epochs = 0: together they must be at least 1")
 

@@ -1,7 +1,7 @@
 """Generators and discriminators, each a class known by its name and its plain arguments."""
 
 from diptych.networks.adain_generator import AdaINGenerator
-from diptych.networks.calls import apply, sees_images_alone, widen
+from diptych.networks.calls import apply, find_tensors, sees_images_alone, widen
 from diptych.networks.conditional_generator import ConditionalGenerator
 from diptych.networks.encoder import Encoder, NetworkEncoder
 from diptych.networks.features import FeatureNetwork, count_feature_channels, extract_features, find_default_layers
@@ -46,6 +46,7 @@ __all__ = [
     "count_feature_channels",
     "extract_features",
     "find_default_layers",
+    "find_tensors",
     "initialise",
     "make_network",
     "names",

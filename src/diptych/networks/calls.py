@@ -1,5 +1,6 @@
 """Calling a network on several batches at once where that changes nothing but the time it takes."""
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -24,6 +25,18 @@ def apply(network: nn.Module, *images: Tensor) -> tuple[Any, ...]:
             return tuple(widen(part) for part in result.split(sizes))
         return tuple(zip(*([widen(part) for part in one.split(sizes)] for one in result), strict=True))
     return tuple(widen(network(image)) for image in images)
+
+
+def find_tensors(value: Any) -> Iterator[Tensor]:
+    """Yield every tensor in nested dicts, lists and tuples."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from find_tensors(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from find_tensors(item)
 
 
 def widen(result: Any) -> Any:

@@ -4,12 +4,12 @@ The parts are those of A Unified Framework for Generalizable Style Transfer: Sty
 Ya Zhang, Wenbin Cai. 2018. https://arxiv.org/abs/1806.05173
 """
 
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from diptych.arguments import Range
+from diptych.arguments import Share
 from diptych.errors import UserError
 from diptych.networks.layers import ReflectionPad, pad_to_multiple
 from diptych.networks.registry import Channels, Network, Width
@@ -76,7 +76,7 @@ class FusionGenerator(StyleNetwork):
         out_channels: Channels = 3,
         width: Width = 32,
         fusion: FusionKind = "adain",
-        share: Annotated[float, Range(0, 1)] = 0.5,
+        share: Share = 0.5,
     ) -> None:
         super().__init__()
         if in_channels != out_channels:

@@ -9,9 +9,9 @@ import torch
 from pytorch_lightning.plugins.io import CheckpointIO
 
 from diptych.errors import FileError, MachineError
+from diptych.networks import find_tensors
 from diptych.networks.saved import read_saved
 from diptych.training.checkpoint import upgrade
-from diptych.training.finite import find_tensors
 from diptych.translators.header import check_training
 
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"

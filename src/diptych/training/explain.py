@@ -38,12 +38,8 @@ def find_mistake(error: BaseException) -> UserError | None:
 
 
 def describe_mistake(mistake: UserError) -> str:
-    """Return the mistake in a line."""
-    return _shorten(str(mistake))
-
-
-def _shorten(message: str) -> str:
-    """Return the mistake itself where a data loader's worker has wrapped it in a traceback."""
+    """Return the mistake in a line, out of the traceback in which a data loader's worker may have wrapped it."""
+    message = str(mistake)
     return message.strip().splitlines()[-1].split("Error: ")[-1] if "Original Traceback" in message else message
 
 

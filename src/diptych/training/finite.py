@@ -1,10 +1,12 @@
 """Whether numbers are numbers, by one fused reduction a device."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from diptych.networks import find_tensors
 
 
 @torch.no_grad()
@@ -24,15 +26,3 @@ def are_finite(tensors: Iterable[Tensor]) -> bool:
 def is_sound(checkpoint: Mapping[str, Any]) -> bool:
     """Whether the weights, averages and optimizers' states of a checkpoint are numbers."""
     return are_finite(find_tensors([checkpoint.get(key) for key in ("state_dict", "callbacks", "optimizer_states")]))
-
-
-def find_tensors(value: Any) -> Iterator[Tensor]:
-    """Yield every tensor in nested dicts, lists and tuples."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from find_tensors(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from find_tensors(item)

@@ -22,13 +22,13 @@ def recall_recipe(arguments: list[str], groups: Path, load: Callable[[Path], Any
         if given.keys() > {"run_dir", "resume"}:
             return arguments  # a run that is started and gone on with by one command
         raise FileError(f"{path}: no such file, so there is no run to go on with; to start one, choose an experiment=")
-    require_recipe(path, load)
+    _require_recipe(path, load)
     changes = [f"+{argument}" if argument[0] == "+" else argument for argument in arguments]  # added, or there already
     settings = ["hydra.run.dir=${run_dir}", "hydra.output_subdir=null", "hydra/job_logging=stdout"]
     return ["--config-path", str(path.parent), "--config-name", path.stem, *changes, *settings]
 
 
-def require_recipe(path: Path, load: Callable[[Path], Any]) -> None:
+def _require_recipe(path: Path, load: Callable[[Path], Any]) -> None:
     """Raise `FileError` unless the file is a recipe as it is written into a run folder, and only that."""
     try:
         recipe = load(path)

@@ -39,7 +39,7 @@ class RunLog:
         """Add text; a line gets its time when it is whole."""
         *lines, self._begun = (self._begun + _COLOUR.sub("", text)).split("\n")
         for line in filter(None, (_CONTROL.sub(" ", line).rstrip() for line in lines)):
-            time = "" if _STAMPED.match(line) else f"{datetime.now():{_STAMP}} "
+            time = "" if _STAMPED.match(line) else f"{stamp()} "
             self._file.write(f"{time}{line}\n")
 
     def flush(self) -> None:

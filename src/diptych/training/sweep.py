@@ -13,7 +13,7 @@ _STOPPED = 128  # exit codes above are of signals, which stop the whole sweep
 
 
 @dataclass
-class Job:
+class SweptRun:
     """A run of a sweep: its folder, what is its own of the overrides, its exit code and the metric it was asked for."""
 
     folder: Path
@@ -25,12 +25,12 @@ class Sweep:
     """Collects the jobs of `-m`; without it there is one, of which nothing more is said."""
 
     def __init__(self) -> None:
-        self.jobs: list[Job] = []
+        self.jobs: list[SweptRun] = []
 
     @contextmanager
-    def job(self, folder: str, swept: bool) -> Iterator[Job]:
+    def job(self, folder: str, swept: bool) -> Iterator[SweptRun]:
         """Give a job to fill in; the exit of one among several is noted and goes no further, but for a signal's."""
-        job = Job(Path(folder))
+        job = SweptRun(Path(folder))
         try:
             yield job
         except SystemExit as stop:
