@@ -25,8 +25,8 @@ from diptych.networks.vgg import Level
 class AdaIN(DecoderMethod):
     """A decoder learns to draw features whose statistics were exchanged; any image lends its style afterwards.
 
-    They are exchanged at the encoder's `deepest` layer for style, VGG's `relu{deepest}_1`, and compared in `layers`, by
-    default in all of those up to there.
+    They are exchanged at the encoder's `deepest` level, of VGG `relu{deepest}_1`, and compared in `layers`, by default
+    in all levels up to there.
     """
 
     generator_ab: AdaINGenerator
@@ -42,7 +42,7 @@ class AdaIN(DecoderMethod):
     ) -> None:
         config = {"network": "AdaINGenerator", "deepest": deepest, **keep_pretrained(generator)}
         super().__init__(config, encoder, **settings)
-        layers = layers or encoder.style_layers[:deepest]
+        layers = layers or encoder.levels[:deepest]
         self.style = MomentStyle(dict.fromkeys(layers, 1.0), self.generator_ab.encoder)
         self.total_variation = TotalVariation()
 

@@ -17,7 +17,7 @@ from diptych.networks.vgg import Level, Preprocessing
 
 
 class AdaINGenerator(StyleNetwork):
-    """An encoder up to its `deepest` layer for style, whose channels get another's statistics, and its mirror image.
+    """An encoder up to its `deepest` level, whose channels get another's statistics, and its mirror image.
 
     That layer of VGG is `relu{deepest}_1`; the statistics are means and deviations. The encoder is drawn at random
     here; whoever trains the decoder puts the right weights in first, and a bundle carries them.

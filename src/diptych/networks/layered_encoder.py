@@ -21,11 +21,12 @@ Outline = list[tuple[int, int] | None]
 class LayeredEncoder(Encoder):
     """Layers by name, each of which takes what the one before it gives.
 
-    `style_layers` are those at the five resolutions, the finest first. With `recompute` what is between two halvings
-    of the resolution is computed again in the backward instead of kept.
+    `levels`, one at each of five resolutions, the finest first, are where networks exchange statistics. With
+    `recompute` what is between two halvings of the resolution is computed again in the backward instead of kept.
     """
 
     kind: str
+    levels: tuple[str, ...]
     layers: nn.ModuleList
 
     @abstractmethod

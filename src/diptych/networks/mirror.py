@@ -14,11 +14,10 @@ Carried = Literal["vgg16", "vgg19", "small", "efficientnet_lite0"]
 
 
 def make_carried(kind: Carried, preprocessing: Preprocessing, deepest: int) -> LayeredEncoder:
-    """Return an encoder up to the layer for style at its `deepest` resolution, with weights that are yet to come."""
+    """Return an encoder up to its `deepest` level, with weights that are yet to come."""
     if kind == "efficientnet_lite0":
-        return EfficientNetLite(kind, "random", rescale=False, last=EfficientNetLite.style_layers[deepest - 1])
-    last = Vgg.style_layers[deepest - 1]
-    return Vgg(kind, "random", rescale=False, preprocessing=preprocessing, last=last)
+        return EfficientNetLite(kind, "random", rescale=False, last=EfficientNetLite.levels[deepest - 1])
+    return Vgg(kind, "random", rescale=False, preprocessing=preprocessing, last=Vgg.levels[deepest - 1])
 
 
 def mirror(outline: Outline, out_channels: int) -> nn.Sequential:

@@ -22,7 +22,7 @@ from diptych.networks.winograd import Conv3x3
 Kind = Literal["vgg16", "vgg19", "small"]
 Preprocessing = Literal["torchvision", "caffe"]
 Level = Annotated[int, Range(1, 5)]
-"""A resolution of an encoder, the finest first: of VGG a block, of which networks take the first activation."""
+"""The number of one of an encoder's `levels`: of VGG a block, of which networks take the first activation."""
 
 OWN = Path(__file__).with_name("small_encoder.safetensors")  # made by scripts/train_encoder.py
 _LETTERS = {"vgg16": "D", "vgg19": "E"}  # torchvision's
@@ -47,7 +47,7 @@ class Vgg(LayeredEncoder):
     kind: Kind
     preprocessing: Preprocessing
     content_layer = "relu4_2"
-    style_layers = tuple(f"relu{block}_1" for block in range(1, 6))
+    style_layers = levels = tuple(f"relu{block}_1" for block in range(1, 6))
 
     def __init__(
         self,

@@ -21,7 +21,7 @@ _LEAST = 1e-5  # what every direction of features varies by at least
 
 
 class WCTGenerator(StyleNetwork):
-    """A frozen encoder and a decoder for each of `levels` layers, VGG's `relu{deepest}_1` first, then shallower ones.
+    """A frozen encoder and a decoder for each of `levels`, the `deepest` first, of VGG `relu{deepest}_1`.
 
     A code holds each level's mean and the root of its covariance. Like AdaIN's network it carries its encoder, which
     is drawn at random here.
@@ -42,7 +42,7 @@ class WCTGenerator(StyleNetwork):
         if levels > deepest:
             raise UserError(f"WCTGenerator.levels = {levels} must be at most deepest = {deepest}")
         self.encoder = make_carried(encoder, preprocessing, deepest)
-        self.names = list(self.encoder.style_layers[deepest - levels : deepest][::-1])
+        self.names = list(self.encoder.levels[deepest - levels : deepest][::-1])
         self.decoder = nn.ModuleDict()
         for name in self.names:
             self.decoder[name] = mirror(self.encoder.outline(name), out_channels)
