@@ -90,7 +90,7 @@ class EfficientNetLite(LayeredEncoder):
 
     content_layer = "block4"
     style_layers = ("stem", "block0", "block1", "block2", "block3", "block4")
-    """Deeper layers' Gram matrices differ 10 to 40 times as much (measured on photographs), and would drown these."""
+    """Deeper layers' Gram matrices differ 10 to 40 times as much (on a pair of photographs), and would drown these."""
     levels = ("block0", "block2", "block4", "block10", "block15")  # the last of each resolution
 
     def __init__(
