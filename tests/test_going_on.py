@@ -1,22 +1,26 @@
 """Going on with a run by its folder alone, wherever that lies now, and by whatever is whole in it."""
 
+import copy
 import re
 import shutil
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from conftest import sweep
-from test_resume import WHOLE, assert_same_end, stop_at
+from pytorch_lightning import Trainer
+from test_resume import WHOLE, assert_same_end, find_differences, stop_at
 from test_train import load, make_overrides, run
 
 from diptych.callbacks.csv_file import CsvFile
 from diptych.errors import UserError
 from diptych.methods import Method
+from diptych.randomness import capture_random_state
 from diptych.training.finite import are_finite, find_tensors
-from diptych.training.resume import Resumption
+from diptych.training.resume import Resumption, choose_checkpoint
+from diptych.training.trial import find_misfit
 
 pytestmark = pytest.mark.reliability
 RECIPE = [word for word in WHOLE if not word.startswith(("+method.augmentation", "method.pool_size"))]
@@ -138,27 +142,83 @@ def spoil(content: dict[str, Any], way: str) -> None:
             del content["diptych"]["processes"][0]["extra_state"]
 
 
-WAYS = ["a weight less", "another shape", "no tensor", "infinite", "infinite moments", "no average", "no callbacks"]
+def put(*place: str | int, value: Any) -> Callable[[dict[str, Any]], None]:
+    """Return what sets a value of a checkpoint."""
+
+    def change(content: Any) -> None:
+        *parents, last = place
+        for key in parents:
+            content = content[key]
+        content[last] = value
+
+    return change
 
 
-@pytest.mark.parametrize("way", sweep([*WAYS, "no processes"], {"a weight less", "infinite", "no callbacks"}))
-def test_a_checkpoint_that_does_not_fit_falls_back(
-    way: str,
-    whole_and_stopped: tuple[Path, Path],
-    stopped: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
+PROCESS, LOOP, OPTIMIZER = ("diptych", "processes", 0), ("loops", "fit_loop"), ("optimizer_states", 0)
+GROUP, MOMENTS = (*OPTIMIZER, "param_groups", 0), (*OPTIMIZER, "state", 0)
+MISFITS = {
+    "torch's random state": put(*PROCESS, "random", "torch", value=torch.zeros(3, dtype=torch.uint8)),
+    "Python's words": put(*PROCESS, "random", "python", "words", value=torch.zeros(3)),
+    "NumPy's keys": put(*PROCESS, "random", "numpy", "keys", value=torch.zeros(3)),
+    "NumPy's name": put(*PROCESS, "random", "numpy", "name", value="x"),
+    "NumPy's position": put(*PROCESS, "random", "numpy", "position", value=10**6),
+    "Lightning's version": put("pytorch-lightning_version", value="x"),
+    "Lightning before its first": put("pytorch-lightning_version", value="0.9.0"),
+    "no loops": put("loops", value={}),
+    "no counts": put(*LOOP, value={}),
+    "no current count": put(*LOOP, "epoch_progress", value={"total": {}}),
+    "a word for a count": put(*LOOP, "epoch_loop.batch_progress", "current", "ready", value="x"),
+    "a word for a count of steps": put(*LOOP, "epoch_loop.manual_optimization.optim_step_progress", value={"x": 1}),
+    "a loader's state": put(*LOOP, "state_dict", value={"combined_loader": [{}]}),
+    "schedulers": put("lr_schedulers", value=[{"a": 1}] * 2),
+    "no optimizers": put("optimizer_states", value=[]),
+    "no groups": put(*OPTIMIZER, "param_groups", value=[]),
+    "a word for a rate": put(*GROUP, "initial_lr", value="x"),
+    "no rate": lambda content: content["optimizer_states"][0]["param_groups"][0].pop("initial_lr"),
+    "no betas": lambda content: content["optimizer_states"][0]["param_groups"][0].pop("betas"),
+    "no steps": lambda content: content["optimizer_states"][0]["state"][0].pop("step"),
+    "misshapen moments": put(*MOMENTS, "exp_avg", value=torch.zeros(3)),
+    "negative moments": put(*MOMENTS, "exp_avg_sq", value=torch.full((4, 3, 7, 7), -1.0)),
+    "a word for moments": put(*MOMENTS, "exp_avg", value="x"),
+    "no moments at all": put(*OPTIMIZER, "state", value={}),
+    "no images of a pool": lambda content: content["diptych"]["processes"][0]["extra_state"]["pool_b"].pop("images"),
+    "no images in a pool": put(*PROCESS, "extra_state", "pool_b", "images", value=[torch.zeros(3)]),
+    "a pool's random state": put(*PROCESS, "extra_state", "pool_b", "random", value=torch.zeros(3)),
+    "no image seen": put("diptych", "images_seen", value=-1),
+    "endless images seen": put("diptych", "images_seen", value=10**30),
+    "endless epochs": put("epoch", value=10**30),
+}
+
+
+@pytest.fixture(scope="module")
+def untrained(whole_and_stopped: tuple[Path, Path]) -> tuple[Method, Trainer]:
+    """The method and the trainer with which the stopped run is about to be gone on with."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        begun: list[tuple[Method, Trainer]] = []
+        monkeypatch.setattr(Trainer, "fit", lambda trainer, method, *_, **__: begun.append((method, trainer)))
+        run(monkeypatch, f"run_dir={whole_and_stopped[1]}", "resume=auto")
+    return begun[0]
+
+
+@pytest.mark.parametrize("misfit", MISFITS)
+def test_whatever_a_checkpoint_holds_it_is_taken_up_or_skipped(
+    misfit: str, stopped: Path, untrained: tuple[Method, Trainer]
 ) -> None:
     last = stopped / "checkpoints" / "last.ckpt"
-    assert (last.with_name("previous.ckpt")).exists()
-    content = torch.load(last, weights_only=True)
-    spoil(content, way)
+    assert choose_checkpoint(stopped, "auto").find_fitting(*untrained).path == last
+    MISFITS[misfit](content := torch.load(last, weights_only=True))
     torch.save(content, last)
-    capfd.readouterr()
-    run(monkeypatch, f"run_dir={stopped}", "resume=auto")
-    assert_same_end(whole_and_stopped[0], stopped)
-    told = capfd.readouterr().out
-    assert re.search(rf"^skipped {last}: [^\n]+\ngoing on from {last.with_name('previous.ckpt')}$", told, re.MULTILINE)
+    resumption = choose_checkpoint(stopped, "auto").find_fitting(*untrained)
+    assert resumption.path == last.with_name("previous.ckpt")
+    assert re.fullmatch(rf"skipped {last}: (its|it) [^\n]+", resumption.remarks[0])
+
+
+def test_trying_a_checkpoint_moves_nothing(stopped: Path, untrained: tuple[Method, Trainer]) -> None:
+    """States are put into copies, and steps taken on them: neither the method nor the checkpoint may notice."""
+    content = torch.load(stopped / "checkpoints" / "last.ckpt", weights_only=True)
+    before = copy.deepcopy((content, untrained[0].state_dict())), capture_random_state()
+    assert find_misfit(content, *untrained) is None
+    assert find_differences([*before], [(content, untrained[0].state_dict()), capture_random_state()]) == []
 
 
 def test_infinite_weights_are_not_saved(

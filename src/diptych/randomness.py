@@ -38,10 +38,22 @@ def capture_random_state() -> dict[str, Any]:
 
 def restore_random_state(state: dict[str, Any]) -> None:
     """Put every generator back to a captured state; generators of absent devices are passed over."""
-    python, numpy = state["python"], state["numpy"]
-    random.setstate((python["version"], tuple(python["words"].tolist()), python["gauss"]))
-    keys = numpy["keys"].numpy().astype(np.uint32)
-    np.random.set_state((numpy["name"], keys, numpy["position"], numpy["has_gauss"], numpy["cached"]))
-    torch.set_rng_state(state["torch"].cpu())
+    _set_states(state, random, np.random, torch.default_generator)
     if state["cuda"] and torch.cuda.device_count() == len(state["cuda"]):
         torch.cuda.set_rng_state_all([one.cpu() for one in state["cuda"]])
+
+
+def try_random_state(state: dict[str, Any]) -> None:
+    """Raise whatever putting the generators back to this state would raise; they stay as they are."""
+    _set_states(state, random.Random(), np.random.RandomState(), torch.Generator())
+    if state["cuda"] and torch.cuda.device_count() == len(state["cuda"]):
+        for one in state["cuda"]:
+            torch.Generator("cuda").set_state(one.cpu())
+
+
+def _set_states(state: dict[str, Any], for_python: Any, for_numpy: Any, for_torch: torch.Generator) -> None:
+    python, numpy = state["python"], state["numpy"]
+    for_python.setstate((python["version"], tuple(python["words"].tolist()), python["gauss"]))
+    keys = numpy["keys"].numpy().astype(np.uint32)
+    for_numpy.set_state((numpy["name"], keys, numpy["position"], numpy["has_gauss"], numpy["cached"]))
+    for_torch.set_state(state["torch"].cpu())

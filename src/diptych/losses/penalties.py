@@ -112,7 +112,9 @@ class LeCam:
         return dict(self._means)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from saved means."""
+        """Go on from saved means; `ValueError` where these are no scalars."""
+        if not all(isinstance(mean, Tensor) and mean.ndim == 0 for mean in state.values()):
+            raise ValueError("running means that are no scalars")
         self._means = dict(state)
 
 

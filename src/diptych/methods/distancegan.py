@@ -39,8 +39,11 @@ class RunningScale:
         return {} if self._moments is None else {"moments": self._moments}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from saved moments."""
-        self._moments = state.get("moments")
+        """Go on from saved moments; `ValueError` where these are not two."""
+        moments = state.get("moments")
+        if moments is not None and moments.shape != (2,):
+            raise ValueError(f"moments of shape {tuple(moments.shape)}, which are two")
+        self._moments = moments
 
 
 class DistanceGAN(GAN):

@@ -38,6 +38,9 @@ class HistoryPool:
         return {"images": list(self._images), "random": self._random.get_state()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a saved state."""
-        self._images = list(state["images"])
+        """Go on from a saved state; `ValueError` where its images are none."""
+        images = list(state["images"])
+        if not all(isinstance(image, Tensor) and image.is_floating_point() and image.ndim == 3 for image in images):
+            raise ValueError("earlier fakes are not C×H×W")
+        self._images = images
         self._random.set_state(state["random"].cpu())

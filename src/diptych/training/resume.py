@@ -7,10 +7,12 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from diptych.errors import FileError, UserError, name_reason
+from pytorch_lightning import Trainer
+
+from diptych.errors import FileError, UserError
 from diptych.methods import Method
 from diptych.training.checkpoint_files import LAST, PREVIOUS, find_newest, verify_checkpoint
-from diptych.training.finite import is_sound
+from diptych.training.trial import find_misfit
 from diptych.translators.header import FORMAT
 
 FINISHED = "finished"
@@ -56,17 +58,17 @@ class Resumption:
             )
         return [f"changed since the checkpoint: {change}" for change in grave]
 
-    def find_fitting(self, method: Method) -> "Resumption":
-        """Return this, or where its states are not the method's, or no numbers, the checkpoint before it.
+    def find_fitting(self, method: Method, trainer: Trainer) -> "Resumption":
+        """Return this, or where its states cannot be taken up, the checkpoint before it.
 
         `FileError` says what does not fit where there is none, or it does not fit either.
         """
-        if self.path is None or (misfit := find_misfit(self.content, method)) is None:
+        if self.path is None or (misfit := find_misfit(self.content, method, trainer)) is None:
             return self
         if self.fallback is None or not self.fallback.exists():
             raise FileError(f"{self.path}: {misfit}; it cannot be gone on from")
         remarks = (f"skipped {self.path}: {misfit}", f"going on from {self.fallback}")
-        return Resumption(self.fallback, verify_checkpoint(self.fallback), remarks).find_fitting(method)
+        return Resumption(self.fallback, verify_checkpoint(self.fallback), remarks).find_fitting(method, trainer)
 
     def is_finished(self, run_dir: Path) -> bool:
         """Whether the run came to its end with this checkpoint, everything after the training included."""
@@ -94,23 +96,6 @@ def choose_checkpoint(run_dir: Path, resume: str | None) -> Resumption:
     remarks = tuple(f"skipped {reason}" for reason in skipped)
     fallback = own / PREVIOUS if newest[0].name == LAST else None
     return Resumption(*newest, (*remarks, f"going on from {newest[0]}"), fallback)
-
-
-def find_misfit(content: Mapping[str, Any], method: Method) -> str | None:
-    """Return in words why a method cannot take up a checkpoint's states; nothing where it can."""
-    try:
-        parts = {"the method": (method.state_dict(), content["state_dict"])}
-        for direction, tensors in content["callbacks"].get("EMA", {}).get("averaged", {}).items():
-            parts[f"the average {direction}"] = (method.translators[direction].state_dict(), tensors)
-        for name, (own, saved) in parts.items():
-            if own.keys() ^ saved.keys() or any(own[key].shape != saved[key].shape for key in own):
-                return f"its weights are not those of {name}"
-        for process in content["diptych"]["processes"]:
-            if missing := method.extra_state().keys() - process["extra_state"].keys():
-                return f"it lacks the state of {', '.join(sorted(missing))}"
-        return None if is_sound(content) else "its weights are not finite"
-    except (AttributeError, KeyError, TypeError) as error:
-        return f"it lacks what belongs there ({name_reason(error)})"
 
 
 def _is_same(one: Any, other: Any) -> bool:

@@ -52,13 +52,13 @@ def train(config: Mapping[str, Any], raw: Mapping[str, Any], text: str, job: Job
         evaluates = any(getattr(callback, "evaluation", False) for callback in callbacks)
         check_objective(objective, data, method.translators, evaluates)
         changes = resumption.check_changes(record, recipe.resume_changes == "allow")
-        resumption = resumption.find_fitting(method)
         if resumption.is_finished(run_dir) and not changes:
             say(f"{run_dir}: this run is finished; nothing to do")
             return read_objective(objective, run_dir)
         crops = data.preparation.crops and not recipe.trainer.arguments.get("deterministic")
         settings = {"max_epochs": method.schedule.total_epochs, "benchmark": crops, "callbacks": callbacks}
         trainer = _make_trainer(recipe, settings | job.arrange(recipe.trainer.arguments))
+        resumption = resumption.find_fitting(method, trainer)
         with keep_log(run_dir / "train.log") if trainer.is_global_zero else nullcontext():
             if trainer.is_global_zero:
                 for remark in (*resumption.remarks, *changes):

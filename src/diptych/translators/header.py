@@ -5,7 +5,7 @@ import reprlib
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, FiniteFloat, JsonValue, NonNegativeInt, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, FiniteFloat, JsonValue, ValidationError
 from torch import Tensor
 
 from diptych.errors import FileError
@@ -16,8 +16,11 @@ READABLE = (1, 2)
 EXTRA_STATE_1 = "remembered"
 """What the states of a method's parts were called in format 1."""
 _LONGEST = 2**20  # characters of a bundle's header; real ones have a thousand
+_VERSION = r"^[2-9]\.\d+(\.\d+)?(\.?(a|b|rc|post|dev)\d+)*(\+[a-z\d]+(\.[a-z\d]+)*)?$"
+"""Lightning's, whose first did not write such checkpoints."""
 _DEEPEST = 8  # parts of a place that are said
 
+Counted = Annotated[int, Field(ge=0, le=2**53)]  # what loggers' floats can hold
 Side = Annotated[int, Field(ge=1, le=2**16)]
 Tensors = dict[str, Tensor]
 
@@ -128,8 +131,8 @@ class NumpyState(_Part):
 
     name: str
     keys: Tensor
-    position: int
-    has_gauss: int
+    position: Annotated[int, Field(ge=0, le=624)]  # of its words, behind which NumPy would read what is no state
+    has_gauss: Annotated[int, Field(ge=0, le=1)]
     cached: float
 
 
@@ -159,8 +162,8 @@ class Recipe(_Part, extra="allow"):
 class TrainingHeader(CheckpointHeader):
     """What a checkpoint says of its run."""
 
-    iteration: NonNegativeInt
-    images_seen: NonNegativeInt
+    iteration: Counted
+    images_seen: Counted
     recipe: Recipe
     processes: Annotated[list[Process], Field(min_length=1)]
 
@@ -168,7 +171,7 @@ class TrainingHeader(CheckpointHeader):
 class TrainingAverages(Averages):
     """The state of `EMA`, to go on from."""
 
-    updates: NonNegativeInt
+    updates: Counted
 
 
 class TrainingCallbacks(Callbacks):
@@ -193,9 +196,9 @@ class Training(_Part):
     optimizer_states: list[Optimizer]
     lr_schedulers: list[dict[str, Any]]
     loops: dict[str, dict[str, Any]]
-    epoch: NonNegativeInt
-    global_step: NonNegativeInt
-    version: str = Field(alias="pytorch-lightning_version")
+    epoch: Counted
+    global_step: Counted
+    version: str = Field(alias="pytorch-lightning_version", pattern=_VERSION)
 
 
 class _Versioned(_Part):
