@@ -71,15 +71,43 @@ def test_a_short_run_leaves_a_row_and_a_log(
         assert sum(bool(re.search(line, kept)) for kept in lines) == 1
 
 
-@pytest.mark.parametrize(
-    "mistake", ["data.root=/nowhere", "generator.network=Resnet", "resume=/nowhere.ckpt", "method._target_=os.system"]
-)
+REFUSED = {
+    "data.root=/nowhere": "/nowhere/trainA: no such folder",
+    "generator.network=Resnet": "unknown network 'Resnet'",
+    "resume=/nowhere.ckpt": "/nowhere.ckpt: no such checkpoint",
+    "method._target_=os.system": "not allowed in a recipe",
+    "data.batch_size=7 data.drop_last=true": "data.drop_last leaves no batch: an epoch has 5 images, 7 make a batch",
+    "+method.clip.nobody=1": "method.clip.nobody: the players are",
+    "+method.weights.generator.nonsense=1": "method.weights.generator.nonsense weights a term that does not exist",
+    "~method.optimizer.generator": "method.optimizer.generator is not set",
+    "~method.weights.generator.cycle_a": "cycle_a is not set, but the method has this term",
+}
+
+
+@pytest.mark.parametrize("mistake", REFUSED)
 def test_a_refused_run_leaves_no_folder(
-    mistake: str, tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    mistake: str,
+    tiny_data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
+    """Not even where the mistake comes to light in the first batch."""
+    with pytest.raises(SystemExit):
+        run(monkeypatch, "experiment=custom", *make_overrides(tiny_data, tmp_path / "run"), *mistake.split())
+    assert re.search(rf"^error: [^\n]*{REFUSED[mistake]}[^\n]*\n\Z", capfd.readouterr().err, re.MULTILINE)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_first_batch_finds_touches_no_file_of_another(
+    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "run" / "samples").mkdir(parents=True)
+    (tmp_path / "run" / "samples" / "mine.png").write_text("mine")
+    mistake = "+method.weights.generator.nonsense=1"
     with pytest.raises(SystemExit):
         run(monkeypatch, "experiment=custom", *make_overrides(tiny_data, tmp_path / "run"), mistake)
-    assert list(tmp_path.iterdir()) == []
+    assert (tmp_path / "run" / "samples" / "mine.png").read_text() == "mine"
 
 
 def test_a_refused_run_touches_no_file_of_another(

@@ -124,8 +124,11 @@ class UnpairedData(LightningDataModule):
         """The larger domain's number of images or `epoch_size`, rounded to what the processes can share."""
         return self.make_batches().images_per_epoch
 
-    def make_batches(self) -> EpochBatches:
-        """Return this process's batches of the epoch that training has reached."""
+    def make_batches(self, processes: int | None = None) -> EpochBatches:
+        """Return this process's batches of the epoch that training has reached; `UserError` where there are none.
+
+        It is one of the trainer's processes, or before there is a trainer of so many.
+        """
         trainer = self.trainer
         return EpochBatches(
             max(len(paths) for paths in self.train_paths.values()),
@@ -133,7 +136,7 @@ class UnpairedData(LightningDataModule):
             self.seed,
             images_seen=lambda: getattr(trainer and trainer.lightning_module, "images_seen", 0),
             rank=trainer.global_rank if trainer else 0,
-            processes=trainer.world_size if trainer else 1,
+            processes=processes or (trainer.world_size if trainer else 1),
             epoch_size=self.epoch_size,
             drop_last=self.drop_last,
         )

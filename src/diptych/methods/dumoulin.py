@@ -29,17 +29,22 @@ class Dumoulin(Johnson):
             kind = type(self.generator_ab).__name__
             raise UserError(f"Dumoulin takes a ConditionalGenerator (generator=conditional), not {kind}")
 
+    def check(self, data: Any) -> None:
+        super().check(data)
+        if not isinstance(data, UnpairedData):
+            return
+        room, count = len(self.generator_ab.thumbnails), len(data.train_paths["b"])
+        if room != count:
+            raise UserError(f"generator.styles = {room}, but B has {count} images: generator.styles={count}")
+
     def on_fit_start(self) -> None:
-        """Learn how many styles there are, and what they look like."""
+        """Learn what the styles look like."""
+        super().on_fit_start()
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         if isinstance(data, UnpairedData):
             self._keep_thumbnails(data.train_paths["b"], data.forms["b"])
-        super().on_fit_start()
 
     def _keep_thumbnails(self, paths: Sequence[Path], form: Form) -> None:
-        room, count = len(self.generator_ab.thumbnails), len(paths)
-        if room != count:
-            raise UserError(f"generator.styles = {room}, but B has {count} images: generator.styles={count}")
         for number, path in enumerate(paths):
             image = normalise(load_image(path, form).to_tensor()[None])
             self.generator_ab.keep_thumbnail(number, image.to(self.generator_ab.thumbnails))

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from pytorch_lightning import LightningModule
@@ -125,16 +126,21 @@ class Method(LightningModule):
         optimizers = self.optimizers()
         return optimizers if isinstance(optimizers, list) else [optimizers]  # type: ignore[return-value, list-item]
 
-    def on_fit_start(self) -> None:
-        """Learn the length of an epoch from the data, and whether these are what the method needs."""
-        data = self.trainer.datamodule  # type: ignore[attr-defined]
+    def check(self, data: Any) -> None:
+        """Raise `UserError` where the data, or parts of the recipe, are not what the method needs."""
         if self.needs_pairs and not getattr(data, "paired", True):
             raise UserError(f"{type(self).__name__} learns from pairs: data.paired=true")
-        self.images_per_epoch = getattr(data, "images_per_epoch", 1)
-        given, self.extras = self.extras, {}
         require_players("method.clip", self.clip, players := [player.name for player in self.players()])
-        for name, extra in given.items():
+        for name, extra in self.extras.items():
             extra.require_player(f"method.extras.{name}", players)
             terms = expand_directions(name, extra, self.translators)
             self.weights.add_part(f"method.extras.{name}", extra.player, terms, extra.weight)
-            self.extras |= {term: one for term, one in terms.items() if self.weights.get(extra.player, term)}
+
+    def on_fit_start(self) -> None:
+        """Learn the length of an epoch from the data, and which extras are weighted in which directions."""
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        self.check(data)
+        self.images_per_epoch = getattr(data, "images_per_epoch", 1)
+        terms = [expand_directions(name, extra, self.translators) for name, extra in self.extras.items()]
+        expanded = {term: extra for one in terms for term, extra in one.items()}
+        self.extras = {term: extra for term, extra in expanded.items() if self.weights.get(extra.player, term)}

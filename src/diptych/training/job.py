@@ -12,12 +12,17 @@ from torch.distributed import DistError, rendezvous
 
 from diptych.errors import MachineError, UserError, name_reason
 from diptych.terminal import complain
+from diptych.training.machine import count_devices
 
 START = timedelta(minutes=5)
 """How long processes wait for each other in the beginning; nodes are not equally quick at importing."""
 END = timedelta(minutes=1)
 LOOK = 1.0  # seconds between two looks at how the others are
+DDP = "ddp_find_unused_parameters_true"
+"""How processes go together: each player's gradients touch only its own networks, the others are "unused"."""
 _FAILED = "failed"
+_BY_HAND = {"NODE_RANK", "GROUP_RANK", "MASTER_ADDR"}  # what somebody says who starts one process a node himself
+_NODES = "start the processes of every node by torchrun or srun, and leave this out"
 
 
 class Job:
@@ -78,17 +83,27 @@ class Job:
             self._store.set(key, value)
         return self._store.get(key).decode()
 
-    def arrange(self, trainer: Mapping[str, Any]) -> dict[str, int]:
-        """Return `devices` and `num_nodes` for a trainer that uses each process once.
+    def count_processes(self, trainer: Mapping[str, Any]) -> int:
+        """Return how many processes train: those that were started, or what Lightning starts for these settings."""
+        if self.size > 1:
+            return self.size
+        nodes: int = trainer.get("num_nodes", 1)
+        return nodes * count_devices(trainer.get("devices", "auto"), trainer.get("accelerator", "auto"))
+
+    def arrange(self, trainer: Mapping[str, Any]) -> dict[str, Any]:
+        """Return `devices` and `num_nodes` for a trainer that uses each process once, and how several go together.
 
         `UserError` where its settings say otherwise, and where a sweep would be begun by each process.
         """
-        if trainer.get("strategy"):
+        several = self.count_processes(trainer) > 1
+        if trainer.get("strategy") or several:
             self._refuse_sweep()
         if self.size == 1:
-            if trainer.get("strategy") and SLURMEnvironment.detect() and not _is_srun():
+            if (trainer.get("strategy") or several) and SLURMEnvironment.detect() and not _is_srun():
                 raise UserError("trainer=ddp within a SLURM job needs srun before python, which starts the processes")
-            return {}
+            if trainer.get("num_nodes", 1) > 1 and not _BY_HAND & os.environ.keys():
+                raise UserError(f"trainer.num_nodes = {trainer['num_nodes']}: {_NODES}")
+            return {"strategy": DDP} if several and trainer.get("strategy", "auto") in (None, "auto") else {}
         if not trainer.get("strategy"):
             raise UserError(f"{self.size} processes were started for this run: add trainer=ddp, or start one")
         here = int(os.environ.get("LOCAL_WORLD_SIZE") or os.environ.get("SLURM_NTASKS_PER_NODE") or self.size)

@@ -10,7 +10,9 @@ from filelock import FileLock, Timeout
 
 from diptych.errors import MachineError, UserError
 
-_LOCK = ".lock"
+_LOCK, _HOLDER = ".lock", ".holder"
+OF_THE_LOCK = (_LOCK, _HOLDER)
+"""The files by which a run holds its folder."""
 
 
 @contextmanager
@@ -19,7 +21,7 @@ def lock_run(run_dir: Path, job: str = "") -> Iterator[None]:
 
     The operating system frees the lock of a process that has died, so a stale one never refuses a run.
     """
-    holder = run_dir / ".holder"
+    holder = run_dir / _HOLDER
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
         lock = FileLock(run_dir / _LOCK, timeout=0)

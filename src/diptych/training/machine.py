@@ -30,11 +30,25 @@ def choose_precision(word: str) -> str:
 
 def require_devices(devices: int | str | list[int], accelerator: str) -> None:
     """Raise `UserError` where more processes are asked for than there are cores or GPUs to compute in."""
-    on_gpu = accelerator in ("gpu", "cuda") or (accelerator == "auto" and torch.cuda.is_available())
+    on_gpu = _is_on_gpu(accelerator)
     available = torch.cuda.device_count() if on_gpu else len(os.sched_getaffinity(0))
-    wanted = int(str(devices)) if str(devices).isdecimal() else 1
+    wanted = count_devices(devices, accelerator)
     if accelerator in ("auto", "cpu", "gpu", "cuda") and wanted > max(1, available):
         raise UserError(f"trainer.devices = {wanted}: there are {available} {'GPUs' if on_gpu else 'CPU cores'} here")
+
+
+def count_devices(devices: int | str | list[int], accelerator: str) -> int:
+    """Return how many devices are meant by Lightning's word for them: `2`, `[0, 1]`, `"0,1"`, `-1` or `"auto"`."""
+    listed = devices if isinstance(devices, list) else [one for one in str(devices).split(",") if one.strip()]
+    if len(listed) != 1 or isinstance(devices, list):
+        return len(listed)
+    if str(devices) in ("auto", "-1"):
+        return max(1, torch.cuda.device_count()) if _is_on_gpu(accelerator) else 1
+    return int(str(devices)) if str(devices).isdecimal() else 1
+
+
+def _is_on_gpu(accelerator: str) -> bool:
+    return accelerator in ("gpu", "cuda") or (accelerator == "auto" and torch.cuda.is_available())
 
 
 def _computes_bf16() -> bool:

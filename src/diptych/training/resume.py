@@ -38,8 +38,11 @@ class Resumption:
     remarks: tuple[str, ...] = ()
     fallback: Path | None = None
 
-    def check_changes(self, recipe: Mapping[str, Any], allowed: bool) -> list[str]:
-        """Return what differs from the checkpoint's recipe; `UserError` names what makes this another run."""
+    def check_changes(self, recipe: Mapping[str, Any], allowed: bool, processes: int | None = None) -> list[str]:
+        """Return what differs from the checkpoint's recipe, and from the number of processes that trained by it.
+
+        `UserError` names what makes this another run.
+        """
         if self.path is None:
             return []
         header = self.content["diptych"]
@@ -51,6 +54,8 @@ class Resumption:
             for key in sorted(before.keys() | now.keys())
             if not _is_same(before.get(key), now.get(key)) and not any(fnmatch(key, pattern) for pattern in _HARMLESS)
         ]
+        if processes not in (None, trained := len(header["processes"])):
+            grave.append(f"processes: {trained} → {processes}")
         if grave and not allowed:
             raise UserError(
                 f"the recipe differs from that of {self.path} ({'; '.join(grave)}); "

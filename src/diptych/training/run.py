@@ -1,6 +1,7 @@
 """A run, from a composed recipe to its end: data, method, what is gone on from, and the training."""
 
 import logging
+import shutil
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -13,7 +14,7 @@ from pytorch_lightning import Trainer, seed_everything
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from diptych.data import UnpairedData
-from diptych.errors import UserError, name_reason
+from diptych.errors import MachineError, NumericError, UserError, name_reason
 from diptych.files import write_text
 from diptych.methods import Method
 from diptych.methods.pretrained import keep_pretrained
@@ -22,8 +23,9 @@ from diptych.training.allocation import keep_freed_memory
 from diptych.training.checkpoint import RunState
 from diptych.training.checkpoint_files import clear_leftovers
 from diptych.training.composition import hide_environment
+from diptych.training.explain import find_mistake
 from diptych.training.job import Job
-from diptych.training.lock import lock_run
+from diptych.training.lock import OF_THE_LOCK, lock_run
 from diptych.training.machine import choose_layout, require_compiler, start_loggers
 from diptych.training.memory import MemoryOptions, explained_exhaustion, list_networks
 from diptych.training.objective import check_objective, read_objective
@@ -51,7 +53,10 @@ def train(config: Mapping[str, Any], raw: Mapping[str, Any], text: str, job: Job
         callbacks = [*build("callbacks", recipe.callbacks).values(), RunState(record)]
         evaluates = any(getattr(callback, "evaluation", False) for callback in callbacks)
         check_objective(objective, data, method.translators, evaluates)
-        changes = resumption.check_changes(record, recipe.resume_changes == "allow")
+        processes = job.count_processes(recipe.trainer.arguments)
+        changes = resumption.check_changes(record, recipe.resume_changes == "allow", processes)
+        data.make_batches(processes)  # raises where there are none
+        method.check(data)
         if resumption.is_finished(run_dir) and not changes:
             say(f"{run_dir}: this run is finished; nothing to do")
             return read_objective(objective, run_dir)
@@ -59,7 +64,7 @@ def train(config: Mapping[str, Any], raw: Mapping[str, Any], text: str, job: Job
         settings = {"max_epochs": method.schedule.total_epochs, "benchmark": crops, "callbacks": callbacks}
         trainer = _make_trainer(recipe, settings | job.arrange(recipe.trainer.arguments))
         resumption = resumption.find_fitting(method, trainer)
-        with keep_log(run_dir / "train.log") if trainer.is_global_zero else nullcontext():
+        with _leading(run_dir, method) if trainer.is_global_zero else nullcontext():
             if trainer.is_global_zero:
                 for remark in (*resumption.remarks, *changes):
                     say(remark)
@@ -68,6 +73,27 @@ def train(config: Mapping[str, Any], raw: Mapping[str, Any], text: str, job: Job
             with explained_exhaustion(method, data.batch_size), explained_misconfiguration():
                 trainer.fit(method, data, ckpt_path=resumption.path, weights_only=True)
         return read_objective(objective, run_dir) if trainer.is_global_zero else None
+
+
+@contextmanager
+def _leading(run_dir: Path, method: Method) -> Iterator[None]:
+    """Keep the run's log; where the run is refused before its first batch is done, nothing is left of it.
+
+    That is so only where nothing was in the folder before, and not for what numbers or the machine have brought about.
+    """
+    fresh = {path.name for path in run_dir.iterdir()} <= {*OF_THE_LOCK, "wandb_run_id"}
+    try:
+        with keep_log(run_dir / "train.log"):
+            yield
+    except Exception as error:
+        mistake = find_mistake(error)
+        if fresh and not method.iteration and mistake and not isinstance(mistake, NumericError | MachineError):
+            for path in run_dir.iterdir():
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path)
+                elif path.name not in OF_THE_LOCK:
+                    path.unlink()
+        raise
 
 
 @contextmanager
