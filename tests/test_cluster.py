@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from test_train import ROOT, load, make_overrides, run, run_apart, train
+from omegaconf import OmegaConf
+from test_train import CONF, ROOT, load, make_overrides, run, run_apart, train
 
 from diptych.errors import UserError
 from diptych.training.job import Job, find_job
@@ -99,6 +100,7 @@ def test_one_lock_for_a_job_and_a_killed_task_ends_it(start: Start, tiny_data: P
     _, told = tasks[0].communicate(timeout=30)
     assert tasks[0].returncode == 6
     assert told.count("error:") == 1
+    assert "error: process 1 of this run has failed; process 0 ends" in told
     assert "Traceback" not in told
 
 
@@ -141,6 +143,24 @@ def test_a_script_of_slurm_is_alone_but_cannot_start_processes(monkeypatch: pyte
     assert job.arrange({"devices": 1}) == {}
     with pytest.raises(UserError, match="needs srun"):
         job.arrange({"strategy": "ddp"})
+
+
+def test_several_devices_go_together_as_by_the_trainer_for_them() -> None:
+    """Players take turns, which Lightning's own choice, plain DDP, does not survive."""
+    ddp = OmegaConf.to_container(OmegaConf.load(CONF / "trainer" / "ddp.yaml"))
+    for settings in ({"devices": 2}, {"devices": [0, 1]}, {"devices": "2", "strategy": "auto"}, {"devices": "0,1"}):
+        assert Job().arrange(settings) == {"strategy": ddp["strategy"]}
+        with pytest.raises(UserError, match="-m with several processes"):
+            Job(sweeps=True).arrange(settings)
+    for settings in ({"devices": 2, "strategy": "ddp_spawn"}, {"devices": [3]}, {"devices": 1}, {}):
+        assert Job().arrange(settings) == {}
+
+
+def test_several_nodes_need_somebody_who_starts_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match=r"^trainer\.num_nodes = 2: start the processes of every node by torchrun or"):
+        Job().arrange({"devices": 1, "num_nodes": 2})
+    monkeypatch.setenv("NODE_RANK", "1")
+    assert Job().arrange({"devices": 1, "num_nodes": 2}).keys() == {"strategy"}
 
 
 @pytest.mark.parametrize("name", ["LOCAL_RANK", "NODE_RANK"])

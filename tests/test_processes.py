@@ -14,7 +14,7 @@ from test_resume import WHOLE, find_differences
 from test_safety import is_finite
 from test_train import ROOT, load, make_overrides, run, run_apart
 
-TWO = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
+TWO = ["trainer.accelerator=cpu", "trainer.devices=2"]  # trainer=ddp, without being said
 
 
 @pytest.mark.slow

@@ -17,7 +17,8 @@ from diptych.training.machine import count_devices
 START = timedelta(minutes=5)
 """How long processes wait for each other in the beginning; nodes are not equally quick at importing."""
 END = timedelta(minutes=1)
-LOOK = 1.0  # seconds between two looks at how the others are
+LOOK = 1.0  # seconds between two looks at how the others are, and between two signs of life
+SILENCE = 3.0  # seconds without one, after which a process that cannot tell, as it was killed, is taken for dead
 DDP = "ddp_find_unused_parameters_true"
 """How processes go together: each player's gradients touch only its own networks, the others are "unused"."""
 _FAILED = "failed"
@@ -67,11 +68,12 @@ class Job:
             self._leave(watcher)
             raise
         except BaseException as error:
+            lost = self._is_lost(error)
+            who = (self._find_failed() or self._find_silent()) if lost else str(self.rank)
             self._ended.set()
-            if self._is_lost(error):
+            self._tell(who)
+            if lost:
                 raise MachineError(self._describe(self._find_failed())) from None
-            with suppress(RuntimeError):  # the store is gone with the first process, which has failed as well
-                self._store.set(_FAILED, str(self.rank))
             raise
         self._leave(watcher)
 
@@ -147,11 +149,29 @@ class Job:
         except RuntimeError:
             return "0"
 
+    def _find_silent(self) -> str | None:
+        """Return the process that gives no sign of life for a while, by its number; who lives goes on giving them."""
+        try:
+            others = [str(rank) for rank in range(self.size) if rank != self.rank]
+            before = {rank: self._watched.add(f"alive {rank}", 0) for rank in others}
+            self._ended.wait(SILENCE)
+            return next((rank for rank in others if self._watched.add(f"alive {rank}", 0) == before[rank]), None)
+        except RuntimeError:
+            return self._find_failed()
+
+    def _tell(self, who: str | None) -> None:
+        """Say who has failed, to all; who was said first has."""
+        with suppress(RuntimeError):  # the store is gone with the first process, which has failed as well
+            if who is not None:
+                self._watched.compare_set(_FAILED, "", who)
+
     def _describe(self, who: str | None) -> str:
         return f"process {who or 'elsewhere'} of this run has failed; process {self.rank} ends"
 
     def _watch(self) -> None:
         while not self._ended.wait(LOOK):
+            with suppress(RuntimeError):  # the store is gone, as is said next
+                self._watched.add(f"alive {self.rank}", 1)
             if (who := self._find_failed()) and not self._ended.is_set():
                 complain(f"error: {self._describe(who)}")
                 os._exit(MachineError.exit_code)  # the main thread may wait for the lost process for ever
