@@ -124,6 +124,7 @@ REFUSED = [
 ]  # fmt: skip
 
 
+@pytest.mark.reliability
 @pytest.mark.parametrize(("words", "line"), REFUSED)
 def test_what_would_do_nothing_is_refused_in_a_line(
     words: str,

@@ -49,3 +49,11 @@ def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#\s]+)(?:#[\w-]*)?\)", page.read_text()):
         if "://" not in target:
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_every_promise_of_reliability_is_marked() -> None:
+    """`pytest -m reliability` leaves out no file that the record names."""
+    record = (ROOT / "experiments" / "reliability" / "README.md").read_text()
+    named = set(re.findall(r"test_\w+\.py", record))
+    assert len(named) > 20
+    assert [name for name in sorted(named) if "mark.reliability" not in (ROOT / "tests" / name).read_text()] == []

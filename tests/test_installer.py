@@ -21,6 +21,8 @@ from diptych.data.catalogue import CATALOGUE, PublicSet
 from diptych.data.installer import install_dataset
 from diptych.errors import DataError, MachineError
 
+pytestmark = pytest.mark.reliability
+
 
 def pack(layout: dict[str, int]) -> bytes:
     """Return a zip archive with so many small images in each folder."""

@@ -11,6 +11,8 @@ from diptych.methods.cut import CUT
 from diptych.methods.dclgan import DCLGAN
 from diptych.methods.gan import GANMethod
 
+pytestmark = pytest.mark.reliability
+
 ALWAYS = {"cut", "simdcl", "gcgan", "pix2pix"}
 JUDGED = [name for name, (kind, _, weights, _) in METHODS.items() if issubclass(kind, GANMethod) and weights]
 CONTRASTED = [name for name, (kind, *_, settings) in METHODS.items() if issubclass(kind, CUT | DCLGAN)]

@@ -13,6 +13,8 @@ from diptych import losses
 from diptych.methods import Extra
 from diptych.networks import Vgg
 
+pytestmark = pytest.mark.reliability
+
 ENCODER = Vgg("small", "own")
 STYLES = {kind: getattr(losses, kind)(encoder=ENCODER) for kind in ("GramStyle", "MomentStyle", "SlicedStyle")}
 CONTENT = losses.Content(encoder=ENCODER)

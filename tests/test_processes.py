@@ -14,6 +14,8 @@ from test_resume import WHOLE, find_differences
 from test_safety import is_finite
 from test_train import ROOT, load, make_overrides, run, run_apart
 
+pytestmark = pytest.mark.reliability
+
 TWO = ["trainer.accelerator=cpu", "trainer.devices=2"]  # trainer=ddp, without being said
 
 

@@ -21,6 +21,8 @@ from diptych.training.checkpoint import RunState
 from diptych.training.checkpoint_files import CheckpointFiles, clear_leftovers, find_newest, verify_checkpoint
 from diptych.training.lock import lock_run
 
+pytestmark = pytest.mark.reliability
+
 LIGHTNING = {
     "epoch": 0,
     "global_step": 0,

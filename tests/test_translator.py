@@ -164,6 +164,7 @@ def spoil(path: Path, kind: str, translator: NetworkTranslator) -> None:
             path.write_bytes(b"cos\nsystem\n(S'touch CANARY'\ntR.")
 
 
+@pytest.mark.reliability
 @pytest.mark.parametrize(
     ("name", "kind", "message"),
     [
