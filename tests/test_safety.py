@@ -22,8 +22,13 @@ from diptych.training.checkpoint_files import CheckpointFiles, clear_leftovers, 
 from diptych.training.lock import lock_run
 
 LIGHTNING = {
-    "epoch": 0, "global_step": 0, "pytorch-lightning_version": "2.6.6", "loops": {}, "callbacks": {},
-    "optimizer_states": [], "lr_schedulers": [],
+    "epoch": 0,
+    "global_step": 0,
+    "pytorch-lightning_version": "2.6.6",
+    "loops": {},
+    "callbacks": {},
+    "optimizer_states": [],
+    "lr_schedulers": [],
 }
 """What Lightning adds to a checkpoint."""
 

@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,25 +13,33 @@ from diptych.callbacks.ema import find_translators
 from diptych.data import UnpairedData
 from diptych.files import write_text
 from diptych.methods import Method
-from diptych.metrics import Evaluation, EvaluationData, evaluate
+from diptych.metrics import DEFAULT, TRANSLATED, Evaluation, EvaluationData, Metric, evaluate, make_table
+from diptych.metrics.registry import make_metrics
 from diptych.terminal import say, show, show_status
 from diptych.training.looking import looking
 from diptych.training.objective import METRICS_FILE
 from diptych.training.resume import FINISHED
 from diptych.translators import NetworkTranslator
-from diptych.translators.variants import translate_like
+from diptych.translators.variants import make_source
 
 
 class Finish(Callback):
     """Writes `translators/*.safetensors`, `metrics.json`, and at last `finished` with the iteration.
 
-    Loggers get the scores too, as `metric/NAME_DIRECTION`.
+    Loggers get the scores too, as `metric/NAME_DIRECTION`. `metrics` by their names; without any the default ones.
     """
 
-    def __init__(self, run_dir: FilePath, experiment: Label, evaluation: bool = True) -> None:
+    def __init__(
+        self,
+        run_dir: FilePath,
+        experiment: Label,
+        evaluation: bool = True,
+        metrics: Mapping[str, Metric] | None = None,
+    ) -> None:
         self.run_dir = Path(run_dir)
         self.experiment = experiment
         self.evaluation = evaluation
+        self.metrics = make_metrics(DEFAULT) if metrics is None else list(metrics.values())
         self.scores: dict[str, Evaluation] = {}
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
@@ -55,18 +63,22 @@ class Finish(Callback):
             data = trainer.datamodule  # type: ignore[attr-defined]
             if self.evaluation and all(data.test_paths.values()):
                 with looking(pl_module):
-                    self._evaluate(translator, data, direction)
+                    self._evaluate(translators, data, direction)
         if self.scores:
             text = json.dumps({direction: scores.to_dict() for direction, scores in self.scores.items()}, indent=2)
             write_text(self.run_dir / METRICS_FILE, text + "\n")
-            values = {f"metric/{n}_{d}": v for d, scores in self.scores.items() for n, v in scores.translator.items()}
+            values = {
+                f"metric/{name}_{direction}": score.value
+                for direction, scores in self.scores.items()
+                for name, score in scores.columns[TRANSLATED].items()
+            }
             for logger in trainer.loggers:
                 logger.log_metrics(values, pl_module.images_seen)
         write_text(self.run_dir / FINISHED, f"{pl_module.iteration}\n")
         direction, path = next(iter(paths.items()))
         self._say_next(translators[direction], path)
 
-    def _evaluate(self, translator: NetworkTranslator, data: UnpairedData, direction: str) -> None:
+    def _evaluate(self, translators: Mapping[str, NetworkTranslator], data: UnpairedData, direction: str) -> None:
         here, there = tuple(direction)
         chosen = EvaluationData(
             train={"a": data.train_paths[here], "b": data.train_paths[there]},
@@ -74,11 +86,13 @@ class Finish(Callback):
             load=lambda role, paths: data.load(here if role == "a" else there, paths),
             names={"a": data.names[here], "b": data.names[there]},
         )
+        translator = translators[direction]
         with show_status(f"evaluating {translator.title}"):
-            classifier = next((scores.classifier for scores in self.scores.values()), None)
-            translate = partial(translate_like, translator)
-            self.scores[direction] = evaluate(translate, chosen, classifier=classifier and classifier.swap())
-        show(self.scores[direction].to_table(translator.title))
+            known = next((scores.classifier for scores in self.scores.values()), None)
+            source = make_source(translator, translators.get(there + here))
+            scores = evaluate({TRANSLATED: source}, chosen, self.metrics, known and known.swap())
+        self.scores[direction] = scores
+        show(make_table(scores, translator.title))
 
     def _note(self, trainer: Trainer, method: Method, direction: str) -> dict[str, Any]:
         here, there = tuple(direction)

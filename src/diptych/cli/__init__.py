@@ -83,13 +83,14 @@ def _make_parser() -> Parser:
 def _evaluate(options: argparse.Namespace) -> int:
     from diptych.files import write_text
     from diptych.inference import choose_device, evaluate_on_folder
+    from diptych.metrics import make_table
     from diptych.translators import load_translator
 
     require_writable(options.out.parent, options.out)
     translator = load_translator(options.translator, options.direction).to(choose_device(options.device))
     with show_status("evaluating"):
         scores = evaluate_on_folder(translator, options.data, options.direction, options.size)
-    show(scores.to_table(translator.title))
+    show(make_table(scores, translator.title))
     record = {"translator": str(options.translator), "data": str(options.data), **scores.to_dict()}
     write_text(options.out, json.dumps(record, indent=2) + "\n")
     say(f"saved in {options.out}")

@@ -1,7 +1,6 @@
 """Evaluating a translator on a folder of test images."""
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
@@ -9,9 +8,10 @@ from torch import Tensor
 
 from diptych.data import Preparation, list_images, require_images
 from diptych.errors import DataError
-from diptych.metrics import Evaluation, EvaluationData, evaluate
+from diptych.metrics import DEFAULT, TRANSLATED, Evaluation, EvaluationData, evaluate
+from diptych.metrics.registry import make_metrics
 from diptych.translators import NetworkTranslator
-from diptych.translators.variants import translate_like
+from diptych.translators.variants import make_source
 
 
 def find_evaluation_data(
@@ -43,7 +43,12 @@ def find_evaluation_data(
 
 
 def evaluate_on_folder(
-    translator: NetworkTranslator, root: Path, direction: str | None = None, size: int | None = None
+    translator: NetworkTranslator,
+    root: Path,
+    direction: str | None = None,
+    size: int | None = None,
+    metrics: Iterable[str] = DEFAULT,
 ) -> Evaluation:
     """Evaluate at the size of training, unless another is given; styles are images of the test set."""
-    return evaluate(partial(translate_like, translator), find_evaluation_data(translator, root, direction, size))
+    data = find_evaluation_data(translator, root, direction, size)
+    return evaluate({TRANSLATED: make_source(translator)}, data, make_metrics(metrics))

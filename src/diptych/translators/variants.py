@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from diptych.metrics import Source
 from diptych.networks import IterativeNetwork, StyleNetwork
 from diptych.translators.network_translator import NetworkTranslator
 from diptych.translators.style import Style
@@ -62,3 +63,8 @@ def translate_like(translator: NetworkTranslator, content: Tensor, references: T
     if translator.takes_seed:
         return torch.cat([translator(image, seed=seed) for seed, image in enumerate(content.split(1))])
     return translator(content)
+
+
+def make_source(translator: NetworkTranslator, back: NetworkTranslator | None = None) -> Source:
+    """Return what is measured of a translator; `back` is that of the other direction."""
+    return Source(lambda chunk: translate_like(translator, chunk.inputs, chunk.references), back)
