@@ -41,7 +41,8 @@ def test_every_number_that_a_network_is_built_from_is_bounded(name: str) -> None
 @pytest.mark.parametrize("name", [name for name in names() if _NETWORKS[name].__module__.startswith("diptych.")])
 def test_networks_are_outlined_as_they_are_built(name: str) -> None:
     """On the meta device the same tensors come about, in the twinkling of an eye, of the largest network too."""
-    for wish in ({}, {"encoder": "small"}, {"spectral_norm": True}, {"norm": "batch", "upsampling": "antialias"}):
+    words = {"encoder": "small"}, {"encoder": "efficientnet_lite0"}, {"spectral_norm": True}
+    for wish in ({}, *words, {"norm": "batch", "upsampling": "antialias"}):
         arguments = {key: value for key, value in wish.items() if key in get_type_hints(_NETWORKS[name].__init__)}
         real = make_network(name, arguments)
         with torch.device("meta"):

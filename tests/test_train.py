@@ -52,6 +52,10 @@ SWITCHES = [
     "method=fusion method.encoder.weights=random method.encoder.kind=vgg16 method.width=4 method.fusion=concatenate "
     "method.encoder.rescale=true precision=bf16 accumulate=2 data.batch_size=2",
     "method=adain method.encoder.weights=random method.encoder.kind=vgg16 precision=bf16",
+    "method=dumoulin generator.styles=3 +encoder=efficientnet method.content.layers=null method.style.layers=null",
+    "method=wct +encoder=efficientnet method.deepest=2 method.levels=2 method.encoder.weights=random precision=bf16",
+    "method=adain +encoder=efficientnet method.deepest=2 accumulate=2 data.batch_size=2",
+    "+extra=gram method.extras.gram.loss.encoder={_target_:diptych.networks.EfficientNetLite,weights:imagenet}",
     "method.schedule.shape=cosine data.batch_size=2 data.flip=false data.workers=1 data.cache=false",
 ]
 NEEDS = {  # what a method does not do without

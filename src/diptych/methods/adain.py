@@ -16,7 +16,8 @@ from diptych.methods.decoder import DecoderMethod
 from diptych.methods.player import Images, Terms
 from diptych.methods.pretrained import keep_pretrained
 from diptych.methods.rendering import Recall
-from diptych.networks import AdaINGenerator, Vgg, widen
+from diptych.networks import AdaINGenerator, widen
+from diptych.networks.layered_encoder import LayeredEncoder
 from diptych.networks.statistics import exchange_statistics, measure_statistics
 from diptych.networks.vgg import Level
 
@@ -24,7 +25,8 @@ from diptych.networks.vgg import Level
 class AdaIN(DecoderMethod):
     """A decoder learns to draw features whose statistics were exchanged; any image lends its style afterwards.
 
-    They are exchanged at `relu{deepest}_1` and compared in `layers`, by default the first of each block up to there.
+    They are exchanged at the encoder's `deepest` level, of VGG `relu{deepest}_1`, and compared in `layers`, by default
+    in all levels up to there.
     """
 
     generator_ab: AdaINGenerator
@@ -33,14 +35,14 @@ class AdaIN(DecoderMethod):
         self,
         generator: object = None,
         *,
-        encoder: Vgg,
+        encoder: LayeredEncoder,
         deepest: Level = 4,
         layers: Sequence[str] | None = None,
         **settings: Any,
     ) -> None:
         config = {"network": "AdaINGenerator", "deepest": deepest, **keep_pretrained(generator)}
         super().__init__(config, encoder, **settings)
-        layers = layers or [f"relu{level}_1" for level in range(1, deepest + 1)]
+        layers = layers or encoder.levels[:deepest]
         self.style = MomentStyle(dict.fromkeys(layers, 1.0), self.generator_ab.encoder)
         self.total_variation = TotalVariation()
 

@@ -7,12 +7,12 @@ from torch import nn
 
 from diptych.methods.generator_only import GeneratorOnlyMethod, require_rgb
 from diptych.methods.pretrained import Pretrained, keep_pretrained
-from diptych.networks import Vgg
 from diptych.networks.initialisation import Gain, Init
+from diptych.networks.layered_encoder import LayeredEncoder
 
 
 class DecoderMethod(GeneratorOnlyMethod):
-    """`config` names a network that carries VGG and has a `decoder`, which alone is trained.
+    """`config` names a network that carries an encoder and has a `decoder`, which alone is trained.
 
     A recipe's `generator` is not asked for, but for the weights it starts from.
     """
@@ -22,7 +22,7 @@ class DecoderMethod(GeneratorOnlyMethod):
     def __init__(
         self,
         config: Mapping[str, Any],
-        encoder: Vgg,
+        encoder: LayeredEncoder,
         /,
         *,
         init: Init = "kaiming",
@@ -30,11 +30,11 @@ class DecoderMethod(GeneratorOnlyMethod):
         **settings: Any,
     ) -> None:
         require_rgb(settings.get("channels"))
-        network = {**config, "encoder": encoder.kind, "preprocessing": encoder.preprocessing, "pretrained": None}
+        network = {**config, **encoder.describe(), "pretrained": None}
         super().__init__(network, init=init, init_gain=init_gain, **settings)
         self.generator_ab.encoder.copy_weights(encoder)
         Pretrained("generator", keep_pretrained(config)).load(self.translators)  # with the encoder they were trained to
-        self.generator_ab.train()  # VGG behaves alike, but Lightning warns of parts that do not train
+        self.generator_ab.train()  # encoders behave alike, but Lightning warns of parts that do not train
 
     def trained_parts(self) -> Sequence[nn.Module]:
         return (self.generator_ab.decoder,)

@@ -13,7 +13,8 @@ from diptych.methods.decoder import DecoderMethod
 from diptych.methods.player import Images, Terms
 from diptych.methods.pretrained import keep_pretrained
 from diptych.methods.rendering import Recall
-from diptych.networks import Vgg, WCTGenerator, widen
+from diptych.networks import WCTGenerator, widen
+from diptych.networks.layered_encoder import LayeredEncoder
 from diptych.networks.vgg import Level
 
 
@@ -23,7 +24,13 @@ class WCT(DecoderMethod):
     generator_ab: WCTGenerator
 
     def __init__(
-        self, generator: object = None, *, encoder: Vgg, deepest: Level = 4, levels: Level = 4, **settings: Any
+        self,
+        generator: object = None,
+        *,
+        encoder: LayeredEncoder,
+        deepest: Level = 4,
+        levels: Level = 4,
+        **settings: Any,
     ) -> None:
         config = {"network": "WCTGenerator", "deepest": deepest, "levels": levels, **keep_pretrained(generator)}
         super().__init__(config, encoder, **settings)

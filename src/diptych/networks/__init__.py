@@ -3,6 +3,7 @@
 from diptych.networks.adain_generator import AdaINGenerator
 from diptych.networks.calls import apply, find_tensors, sees_images_alone, widen
 from diptych.networks.conditional_generator import ConditionalGenerator
+from diptych.networks.efficientnet_lite import EfficientNetLite
 from diptych.networks.encoder import Encoder, NetworkEncoder
 from diptych.networks.features import FeatureNetwork, count_feature_channels, extract_features, find_default_layers
 from diptych.networks.fusion_generator import FusionGenerator
@@ -23,6 +24,7 @@ from diptych.networks.wct_generator import WCTGenerator
 __all__ = [
     "AdaINGenerator",
     "ConditionalGenerator",
+    "EfficientNetLite",
     "Encoder",
     "FeatureNetwork",
     "FusionGenerator",

@@ -9,18 +9,18 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from diptych.networks.layers import pad_to_multiple
-from diptych.networks.mirror import mirror
+from diptych.networks.mirror import Carried, make_carried, mirror
 from diptych.networks.registry import Channels
 from diptych.networks.statistics import exchange_statistics, measure_statistics
 from diptych.networks.style_network import StyleNetwork
-from diptych.networks.vgg import Kind, Level, Preprocessing, Vgg
+from diptych.networks.vgg import Level, Preprocessing
 
 
 class AdaINGenerator(StyleNetwork):
-    """VGG up to `relu{deepest}_1`, whose channels get the means and deviations of a style, and its mirror image.
+    """An encoder up to its `deepest` level, whose channels get another's statistics, and its mirror image.
 
-    The encoder is drawn at random here; whoever trains the decoder puts the right weights in first, and a bundle
-    carries them.
+    That layer of VGG is `relu{deepest}_1`; the statistics are means and deviations. The encoder is drawn at random
+    here; whoever trains the decoder puts the right weights in first, and a bundle carries them.
     """
 
     translates = True
@@ -29,15 +29,15 @@ class AdaINGenerator(StyleNetwork):
         self,
         in_channels: Channels = 3,
         out_channels: Channels = 3,
-        encoder: Kind = "vgg19",
+        encoder: Carried = "vgg19",
         preprocessing: Preprocessing = "torchvision",
         deepest: Level = 4,
     ) -> None:
         super().__init__()
-        self.encoder = Vgg(encoder, "random", rescale=False, preprocessing=preprocessing, last=f"relu{deepest}_1")
+        self.encoder = make_carried(encoder, preprocessing, deepest)
         self.last = self.encoder.names[-1]
-        self.decoder = mirror(self.encoder.layers, out_channels)
-        self.stride = 2 ** (deepest - 1)
+        self.decoder = mirror(self.encoder.outline(self.last), out_channels)
+        self.stride = self.encoder.count_pixels(self.last)
         self.smallest = 2 * self.stride  # for the decoder's reflection padding
         self.register_mean_code(2 * self.encoder.count_channels(self.last))
 

@@ -14,7 +14,7 @@ from typing import IO, Any
 import torch
 from torch import Tensor
 
-from diptych.errors import name_reason
+from diptych.errors import DataError, name_reason
 
 _STORAGES = ("Double", "Float", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool")
 _NAMED = frozenset(
@@ -46,6 +46,21 @@ def read_saved(path: Path) -> Any:
     except Exception as error:  # whatever may go wrong in half a dozen libraries with a file that is damaged or hostile
         raise ValueError(name_reason(error)) from None
     return content
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """Return the state dict of a file of `torch.save` or safetensors, without executing anything in it."""
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        state = read_saved(path)
+    except Exception as error:  # safetensors raises what it likes
+        raise DataError(f"{path}: no weights can be read ({name_reason(error)})") from None
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise DataError(f"{path}: it is no state dict")
+    return state
 
 
 def _look_into_zip(file: IO[bytes], size: int) -> None:

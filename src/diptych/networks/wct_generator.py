@@ -11,17 +11,17 @@ from torch import Tensor, nn
 
 from diptych.errors import UserError
 from diptych.networks.layers import pad_to_multiple
-from diptych.networks.mirror import mirror
+from diptych.networks.mirror import Carried, make_carried, mirror
 from diptych.networks.registry import Channels
 from diptych.networks.statistics import fit_code, raise_power
 from diptych.networks.style_network import StyleNetwork
-from diptych.networks.vgg import Kind, Level, Preprocessing, Vgg
+from diptych.networks.vgg import Level, Preprocessing
 
 _LEAST = 1e-5  # what every direction of features varies by at least
 
 
 class WCTGenerator(StyleNetwork):
-    """A frozen VGG and a decoder for each of `levels` layers, `relu{deepest}_1` first, then shallower ones.
+    """A frozen encoder and a decoder for each of `levels`, the `deepest` first, of VGG `relu{deepest}_1`.
 
     A code holds each level's mean and the root of its covariance. Like AdaIN's network it carries its encoder, which
     is drawn at random here.
@@ -33,7 +33,7 @@ class WCTGenerator(StyleNetwork):
         self,
         in_channels: Channels = 3,
         out_channels: Channels = 3,
-        encoder: Kind = "vgg19",
+        encoder: Carried = "vgg19",
         preprocessing: Preprocessing = "torchvision",
         deepest: Level = 4,
         levels: Level = 4,
@@ -41,13 +41,13 @@ class WCTGenerator(StyleNetwork):
         super().__init__()
         if levels > deepest:
             raise UserError(f"WCTGenerator.levels = {levels} must be at most deepest = {deepest}")
-        self.names = [f"relu{level}_1" for level in range(deepest, deepest - levels, -1)]
-        self.encoder = Vgg(encoder, "random", rescale=False, preprocessing=preprocessing, last=self.names[0])
+        self.encoder = make_carried(encoder, preprocessing, deepest)
+        self.names = list(self.encoder.levels[deepest - levels : deepest][::-1])
         self.decoder = nn.ModuleDict()
         for name in self.names:
-            self.decoder[name] = mirror(self.encoder.layers[: self.encoder.find(name) + 1], out_channels)
+            self.decoder[name] = mirror(self.encoder.outline(name), out_channels)
         self.widths = [self.encoder.count_channels(name) for name in self.names]
-        self.stride = 2 ** (deepest - 1)
+        self.stride = self.encoder.count_pixels(self.names[0])
         self.smallest = 2 * self.stride  # for the decoders' reflection padding
         self.register_mean_code(sum(width + width**2 for width in self.widths))
 

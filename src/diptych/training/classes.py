@@ -17,7 +17,7 @@ ROOMS = ("diptych.callbacks", "diptych.losses", "diptych.methods", "diptych.metr
 """Whose own classes may all be built, as may those of the modules that other packages offer by entry points."""
 NAMED = {
     "diptych.data": "UnpairedData",
-    "diptych.networks": "Vgg",
+    "diptych.networks": "EfficientNetLite Vgg",
     "diptych.translators": "TranslatorEncoder",
     "diptych.training.checkpoint_files": "CheckpointFiles",
     "torch.optim": "ASGD Adadelta Adafactor Adagrad Adam AdamW Adamax NAdam RAdam RMSprop Rprop SGD",

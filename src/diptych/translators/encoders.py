@@ -1,10 +1,10 @@
-"""What losses look with, by a word or a file: a VGG, or the layers of a trained translator."""
+"""What losses look with, by a word or a file: a VGG, an EfficientNet, or the layers of a trained translator."""
 
 from pathlib import Path
 from typing import Any
 
 from diptych.errors import UserError
-from diptych.networks import Encoder, FeatureNetwork, NetworkEncoder, Vgg
+from diptych.networks import EfficientNetLite, Encoder, FeatureNetwork, NetworkEncoder, Vgg
 from diptych.translators.bundle import holds_network, load_translator
 
 
@@ -19,7 +19,10 @@ class TranslatorEncoder(NetworkEncoder):
 
 
 def load_encoder(weights: str = "imagenet", **settings: Any) -> Encoder:
-    """Return a VGG by the words of `Vgg`, to which `settings` go, or a translator's layers where a file holds one."""
+    """Return a VGG by the words of `Vgg`, to which `settings` go, or a translator's layers where a file holds one.
+
+    `efficientnet` is EfficientNet-Lite0 with ImageNet's weights.
+    """
     try:
         return _load_encoder(weights, **settings)
     except UserError as error:
@@ -27,6 +30,8 @@ def load_encoder(weights: str = "imagenet", **settings: Any) -> Encoder:
 
 
 def _load_encoder(weights: str, **settings: Any) -> Encoder:
+    if weights == "efficientnet":
+        return EfficientNetLite()
     path = Path(weights)
     if path.suffix == ".ckpt" or (path.suffix == ".safetensors" and path.is_file() and holds_network(path)):
         return TranslatorEncoder(path)
