@@ -4,6 +4,7 @@ import fcntl
 import multiprocessing
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
@@ -48,11 +49,19 @@ class Run:
         self.reader.start()
 
     def _read(self) -> None:
+        """Read when there is something: a read that waits would keep the terminal open when it is closed."""
         try:
-            while piece := os.read(self.master, 1 << 16):
-                self.told += piece
-        except OSError:  # a terminal whose processes are gone
+            while True:
+                if select.select([self.master], [], [], 0.05)[0]:
+                    if not (piece := os.read(self.master, 1 << 16)):
+                        return
+                    self.told += piece
+        except (OSError, ValueError):  # a terminal whose processes are gone, or that was closed
             pass
+
+    def close_terminal(self) -> None:
+        master, self.master = self.master, -1
+        os.close(master)
 
     def wait_until(self, arrived: Callable[[], bool]) -> None:
         deadline = time.monotonic() + PATIENCE
@@ -103,7 +112,7 @@ WAYS: dict[str, tuple[Callable[[Run], None], int]] = {
     "SIGUSR1": (send("SIGUSR1"), 143),
     "SIGHUP": (send("SIGHUP"), 129),
     "Ctrl-C": (press(b"\x03"), 130),
-    "closed": (lambda run: os.close(run.master), 129),
+    "closed": (Run.close_terminal, 129),
 }
 CASES = [f"{way} {workers}" for way in WAYS for workers in (0, 1, 4)]
 

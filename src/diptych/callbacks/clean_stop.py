@@ -32,7 +32,8 @@ class CleanStop(Callback):
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self._code == CODES[signal.SIGINT] and number == signal.SIGINT:
             stop_at_once(number, frame)
-        first, self._code = not self._code, CODES[signal.Signals(number)]
+        code = CODES[signal.Signals(number)]
+        first, self._code = not self._code, code  # no call in between, or a second signal could come there
         if first:
             write_line("stopping after this batch; Ctrl-C once more stops at once")
 
