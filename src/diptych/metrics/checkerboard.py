@@ -17,7 +17,7 @@ class Checkerboard(Metric):
     """The spectral energy at periods of two and four pixels over that around them, relative to real images of B."""
 
     name = "checkerboard"
-    title = "checkerboard (energy over that of B)"
+    title = "checkerboard (energy over {b})"
     form = "{:.2f}"
     needs = frozenset({"reals"})
     symptom = Symptom(3.0, "the outputs carry a checkerboard; generator.upsampling=resize or antialias avoids it")

@@ -15,7 +15,7 @@ class Collapse(Metric):
     """One less the deviation across outputs over that across real images of B: one where they are all alike."""
 
     name = "collapse"
-    title = "collapse (1 - variation over that of B)"
+    title = "collapse (1 - variation over {b})"
     needs = frozenset({"reals"})
     fewest = 2
     symptom = Symptom(

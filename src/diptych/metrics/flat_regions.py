@@ -26,7 +26,7 @@ class Roughness(Metric):
     """
 
     name = "roughness"
-    title = "roughness where the input is flat (over that of B)"
+    title = "roughness of flat regions (over {b})"
     form = "{:.2f}"
     needs = frozenset({"input", "reals"})
     symptom = Symptom(
@@ -58,7 +58,7 @@ class WhiteTint(Metric):
     """
 
     name = "white_tint"
-    title = "tint where the input is white"
+    title = "tint of white regions"
     needs = frozenset({"input", "reals"})
     symptom = Symptom(
         0.015, "white comes out tinted; train longer, or hold colours: +extra=low_resolution or identity terms"

@@ -12,7 +12,7 @@ class Saturation(Metric):
     """How much larger the share of values at either end of the range is than in real images of B."""
 
     name = "saturation"
-    title = "saturated values (share beyond that of B)"
+    title = "saturated values (share beyond {b})"
     needs = frozenset({"reals"})
     symptom = Symptom(0.3, "far more output pixels are pure black or white than in domain B: tanh is saturated")
 

@@ -17,7 +17,7 @@ class Steganography(Metric):
     """The cycle's error with faint noise on the output, over its error without."""
 
     name = "steganography"
-    title = "hidden information (error of the cycle with noise / without)"
+    title = "hidden information (cycle with noise / without)"
     form = "{:.2f}"
     needs = frozenset({"input", "back"})
     symptom = Symptom(3.0, "the cycle breaks when faint noise is added: the generator hides the input in its output")

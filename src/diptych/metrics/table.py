@@ -25,15 +25,16 @@ _CAPTION = (
 def make_table(evaluation: Evaluation, title: str) -> Table:
     """Return a table with a row for each metric that was measured."""
     names = evaluation.names
+    columns = {name: scores for name, scores in evaluation.columns.items() if scores}
     table = Table(title=Text(f"{title}, {evaluation.images} test images"))
     table.add_column("")
-    for column in evaluation.columns:
+    for column in columns:
         heading = Text(_HEADINGS.get(column, column).format(**names))
         table.add_column(heading, justify="right", max_width=8, overflow="fold")
     for metric in evaluation.metrics:
-        found = [scores.get(metric.name) for scores in evaluation.columns.values()]
-        if any(found):
-            table.add_row(Text(describe_metric(metric, names)), *(write_score(metric, score) for score in found))
+        values = [write_score(metric, scores.get(metric.name)) for scores in columns.values()]
+        if any(values):
+            table.add_row(Text(describe_metric(metric, names)), *values)
     if evaluation.classifier is not None:
         table.caption = Text(_CAPTION.format(accuracy=evaluation.classifier.accuracy, **names))
     return table
