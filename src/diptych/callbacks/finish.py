@@ -13,8 +13,8 @@ from diptych.callbacks.ema import find_translators
 from diptych.data import UnpairedData
 from diptych.files import write_text
 from diptych.methods import Method
-from diptych.metrics import DEFAULT, TRANSLATED, Evaluation, EvaluationData, Metric, evaluate, make_table
-from diptych.metrics.registry import make_metrics
+from diptych.metrics import DEFAULT, TRANSLATED, Evaluation, EvaluationData, Metric, evaluate, make_metrics, make_table
+from diptych.metrics.record import make_record
 from diptych.terminal import say, show, show_status
 from diptych.training.looking import looking
 from diptych.training.objective import METRICS_FILE
@@ -65,8 +65,8 @@ class Finish(Callback):
                 with looking(pl_module):
                     self._evaluate(translators, data, direction)
         if self.scores:
-            text = json.dumps({direction: scores.to_dict() for direction, scores in self.scores.items()}, indent=2)
-            write_text(self.run_dir / METRICS_FILE, text + "\n")
+            records = {direction: make_record(scores) for direction, scores in self.scores.items()}
+            write_text(self.run_dir / METRICS_FILE, json.dumps(records, indent=2) + "\n")
             values = {
                 f"metric/{name}_{direction}": score.value
                 for direction, scores in self.scores.items()

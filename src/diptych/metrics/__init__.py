@@ -4,46 +4,40 @@ from diptych.metrics.domain_classifier import DomainClassifier, train_classifier
 from diptych.metrics.evaluation import (
     TRANSLATED,
     Evaluation,
-    EvaluationData,
     Scores,
-    Source,
     evaluate,
     find_available,
     list_scores,
 )
+from diptych.metrics.evaluation_data import Chunk, EvaluationData, Source
 from diptych.metrics.metric import Batch, ImageMetric, Metric, Need, Score
+from diptych.metrics.protocol import PROTOCOLS, Protocol, choose_metrics, find_protocol
+from diptych.metrics.registry import DEFAULT, list_metrics, make_metrics
 from diptych.metrics.table import make_table
-
-DEFAULT = (
-    "psnr",
-    "ssim",
-    "l1",
-    "copying",
-    "swd",
-    "kid_classifier",
-    "classified_b",
-    "classified_neither",
-    "roughness",
-    "white_tint",
-)
-"""The metrics that are taken where nobody says which: they need nothing but images."""
 
 __all__ = [
     "DEFAULT",
+    "PROTOCOLS",
     "TRANSLATED",
     "Batch",
+    "Chunk",
     "DomainClassifier",
     "Evaluation",
     "EvaluationData",
     "ImageMetric",
     "Metric",
     "Need",
+    "Protocol",
     "Score",
     "Scores",
     "Source",
+    "choose_metrics",
     "evaluate",
     "find_available",
+    "find_protocol",
+    "list_metrics",
     "list_scores",
+    "make_metrics",
     "make_table",
     "train_classifier",
 ]

@@ -91,6 +91,10 @@ class Metric(ABC):
     def compare(self, rows: Tensor, reals: Tensor) -> float:
         """Return the value of the outputs' rows; those of real images are empty unless the metric needs them."""
 
+    def describe_network(self) -> dict[str, str]:
+        """Return which network is looked with, its weights' hash and its library; nothing where there is none."""
+        return {}
+
     def measure(self, batch: Batch, reals: Tensor) -> float:
         """Return the value of few outputs, against N×C×H×W real images of B."""
         return self.compare(self.describe(batch), self.describe_reals(Batch(reals)) if "reals" in self.needs else reals)

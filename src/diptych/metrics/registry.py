@@ -3,14 +3,28 @@
 from collections.abc import Iterable
 from functools import cache
 from importlib import import_module
+from pathlib import Path
 from pkgutil import iter_modules
 
-import diptych.metrics
 from diptych.arguments import suggest
 from diptych.errors import UserError
 from diptych.metrics.metric import METRICS, Metric
 from diptych.metrics.symptom import DISCRIMINATOR_AUC, Symptom
 from diptych.plugins import load_plugins
+
+DEFAULT = (
+    "psnr",
+    "ssim",
+    "l1",
+    "copying",
+    "swd",
+    "kid_classifier",
+    "classified_b",
+    "classified_neither",
+    "roughness",
+    "white_tint",
+)
+"""The metrics that are taken where nobody says which: they need nothing but images."""
 
 
 def list_metrics() -> dict[str, type[Metric]]:
@@ -37,5 +51,5 @@ def list_symptoms() -> dict[str, Symptom]:
 
 @cache
 def _load_room() -> None:
-    for module in iter_modules(diptych.metrics.__path__):
-        import_module(f"{diptych.metrics.__name__}.{module.name}")
+    for module in iter_modules([str(Path(__file__).parent)]):
+        import_module(f"{__package__}.{module.name}")
