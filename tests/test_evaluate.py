@@ -9,15 +9,17 @@ import pytest
 import torch
 from conftest import write_noise
 from PIL import Image
+from torch import Tensor
 
 from diptych.cli import main
 from diptych.inference.evaluation import name_apart
-from diptych.metrics import PROTOCOLS, list_metrics
+from diptych.metrics import PROTOCOLS, Batch, ImageMetric, list_metrics
+from diptych.metrics.metric import METRICS
 from diptych.networks import build
 from diptych.networks.initialisation import initialise
 from diptych.translators import NetworkTranslator
 
-METRICS = ["--metric", "psnr", "l1", "copying"]
+CHOSEN = ["--metric", "psnr", "l1", "copying"]
 
 
 def save_translator(path: Path, seed: int, **notes: object) -> Path:
@@ -47,7 +49,7 @@ def measure(out: Path, data: Path, *words: str) -> dict:
 def test_several_translators_stand_in_one_table(
     translators: list[str], tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    record = measure(tmp_path / "x.json", tiny_data, "--translator", *translators, *METRICS)
+    record = measure(tmp_path / "x.json", tiny_data, "--translator", *translators, *CHOSEN)
     assert list(record["columns"]) == ["one", "two", "copying", "blurring", "real_train_b", "real_test_b"]
     assert record["columns"]["one"]["psnr"]["value"] != record["columns"]["two"]["psnr"]["value"]
     assert record["columns"]["copying"]["copying"] == {"value": 1.0, "low": 1.0, "high": 1.0, "images": 2}
@@ -58,7 +60,7 @@ def test_several_translators_stand_in_one_table(
     assert "torch" in record["versions"]
     said = capsys.readouterr().out
     assert "protocol default: reals from test B, the size of training" in said
-    alone = measure(tmp_path / "y.json", tiny_data, "--translator", translators[1], *METRICS)
+    alone = measure(tmp_path / "y.json", tiny_data, "--translator", translators[1], *CHOSEN)
     assert alone["columns"]["output"] == record["columns"]["two"]
 
 
@@ -72,8 +74,8 @@ def test_ready_outputs_are_measured_by_the_same_rule(translators: list[str], tin
         out.mkdir(exist_ok=True)
         with Image.open(path) as image:
             image.resize((32, 32), Image.Resampling.BICUBIC).save(out / f"{path.stem}_fake_B.png")
-    files = measure(tmp_path / "x.json", tiny_data, "--images", str(out), *size, *METRICS)["columns"]
-    copies = measure(tmp_path / "y.json", tiny_data, "--images", str(tiny_data / "testA"), *size, *METRICS)["columns"]
+    files = measure(tmp_path / "x.json", tiny_data, "--images", str(out), *size, *CHOSEN)["columns"]
+    copies = measure(tmp_path / "y.json", tiny_data, "--images", str(tiny_data / "testA"), *size, *CHOSEN)["columns"]
     assert files["output"]["copying"]["value"] < 1
     assert copies["output"] == copies["copying"]
 
@@ -135,7 +137,7 @@ def test_translators_of_different_sizes_are_not_measured_alike(
     translators: list[str], tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = str(save_translator(tmp_path / "other" / "ab.safetensors", 0, size=16))
-    words = ["evaluate", "--translator", translators[0], other, "--data", str(tiny_data), *METRICS]
+    words = ["evaluate", "--translator", translators[0], other, "--data", str(tiny_data), *CHOSEN]
     assert main([*words, "--out", str(tmp_path / "x.json")]) == 2
     assert "were trained with size 32 and 16; measure them one by one, or give --size" in capsys.readouterr().err
     assert main([*words, "--out", str(tmp_path / "x.json"), "--size", "32"]) == 0
@@ -147,7 +149,7 @@ def test_tables_are_written_for_papers_and_spreadsheets(
     written = {}
     for ending in ("json", "csv", "md", "tex"):
         out = tmp_path / f"x.{ending}"
-        words = ["--data", str(tiny_data), "--translator", *translators, "--out", str(out), *METRICS]
+        words = ["--data", str(tiny_data), "--translator", *translators, "--out", str(out), *CHOSEN]
         assert main(["evaluate", *words]) == 0
         written[ending] = out.read_text()
     record = json.loads(written["json"])
@@ -168,8 +170,8 @@ def test_numbers_of_different_protocols_do_not_stand_side_by_side(
     translators: list[str], tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     files = [str(tmp_path / f"{name}.json") for name in ("one", "two", "three")]
-    measure(Path(files[0]), tiny_data, "--translator", translators[0], *METRICS)
-    measure(Path(files[1]), tiny_data, "--translator", translators[1], *METRICS)
+    measure(Path(files[0]), tiny_data, "--translator", translators[0], *CHOSEN)
+    measure(Path(files[1]), tiny_data, "--translator", translators[1], *CHOSEN)
     measure(Path(files[2]), tiny_data, "--translator", translators[1], "--metric", "psnr")
     assert main(["table", *files[:2], "--out", str(tmp_path / "all.json")]) == 0
     joined = json.loads((tmp_path / "all.json").read_text())
@@ -195,3 +197,50 @@ def test_every_protocol_can_be_made(name: str) -> None:
     assert set(PROTOCOLS[name].metrics) <= set(list_metrics())
     assert PROTOCOLS[name].describe()["name"] == name
     assert PROTOCOLS[name].source
+
+
+def test_the_worst_outputs_are_shown(translators: list[str], tiny_data: Path, tmp_path: Path) -> None:
+    measure(tmp_path / "x.json", tiny_data, "--translator", translators[0], *CHOSEN, "--worst", str(tmp_path / "worst"))
+    assert sorted(path.name for path in (tmp_path / "worst").iterdir()) == ["copying.png", "l1.png", "psnr.png"]
+    with Image.open(tmp_path / "worst" / "psnr.png") as sheet:
+        assert sheet.size == (3 * 258 + 2, 2 * 258 + 18)  # input, output and truth of two images
+
+
+class Looking(ImageMetric):
+    """Looks with a network, as it says, and counts how often at real images."""
+
+    title = "looking"
+    needs = frozenset({"reals"})
+    looked = 0
+
+    def describe(self, batch: Batch) -> Tensor:
+        return batch.outputs.mean((1, 2, 3))
+
+    def describe_reals(self, batch: Batch) -> Tensor:
+        type(self).looked += len(batch.outputs)
+        return self.describe(batch)
+
+    def describe_network(self) -> dict[str, str]:
+        return {"network": "mean", "sha256": "0"}
+
+
+def test_what_a_network_sees_in_real_images_is_kept(
+    tiny_data: Path, translators: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(Looking, "name", "looking", raising=False)
+    monkeypatch.setitem(METRICS, "looking", Looking)
+    words = ["--translator", translators[0], "--metric", "looking"]
+    first = measure(tmp_path / "x.json", tiny_data, *words)
+    assert Looking.looked == 2
+    assert measure(tmp_path / "y.json", tiny_data, *words) == first
+    assert Looking.looked == 2
+    assert first["metrics"]["looking"]["network"] == {"network": "mean", "sha256": "0"}
+    (kept,) = (tmp_path / "cache" / "diptych" / "statistics").iterdir()
+    whole = kept.read_bytes()
+    kept.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    assert measure(tmp_path / "z.json", tiny_data, *words) == first
+    assert Looking.looked == 4
+    assert kept.read_bytes()[-1:] == whole[-1:]  # mended
+    measure(tmp_path / "z.json", tiny_data, *words, "--size", "16")
+    assert Looking.looked == 6

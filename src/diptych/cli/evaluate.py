@@ -31,6 +31,7 @@ def add_evaluate_command(commands: Any) -> None:
         metavar="N",
         help="side of the images (default: the protocol's, as trained)",
     )
+    add("--worst", type=path, metavar="DIR", help="for a sheet of the worst outputs by each metric of single images")
     add_device(evaluate)
     evaluate.set_defaults(run=_evaluate)
     table = commands.add_parser("table", help="put the numbers of several evaluations side by side")
@@ -49,6 +50,8 @@ def _evaluate(options: argparse.Namespace) -> int:
 
     require_format(options.out)
     require_writable(options.out.parent, options.out)
+    if options.worst:
+        require_writable(options.worst)
     if not (options.translator or options.images):
         raise UserError("evaluate needs --translator FILE or --images DIR")
     protocol = find_protocol(options.protocol)
@@ -68,6 +71,7 @@ def _evaluate(options: argparse.Namespace) -> int:
             direction=options.direction,
             size=options.size,
             arguments=arguments,
+            worst=options.worst,
         )
     show(make_table(evaluation, loaded[0].title if len(loaded) == 1 else str(options.data)))
     say(protocol.to_line())

@@ -1,5 +1,6 @@
 """Translators, and outputs that others have made, measured on a folder of test images."""
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import pairwise
@@ -7,17 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from diptych.data import Preparation, list_images, require_images
 from diptych.errors import DataError, UserError
-from diptych.images import PICTURE
+from diptych.images import PICTURE, draw_grid, write_image
 from diptych.metrics import TRANSLATED, Chunk, Evaluation, EvaluationData, Protocol, Source, evaluate, find_protocol
 from diptych.translators import NetworkTranslator
 from diptych.translators.variants import make_source
 
 _PREPARED = ("size", "load_size", "preset", "direction")
 """What translators must have learnt alike to be measured on the same images."""
+_SHOWN, _SIDE = 6, 256  # of the worst images, and pixels that each is shown at or more
 
 
 def find_evaluation_data(
@@ -52,7 +55,8 @@ def find_evaluation_data(
         raise DataError(f"{root}: protocol {protocol.name} needs train{folders['b']}, which holds no images")
     reals = {"test": test["b"], "train": train["b"], "train+test": [*train["b"], *test["b"]]}[protocol.reals]
     names = {domain: str(notes.get(key, domain.upper())) for domain, key in (("a", "from"), ("b", "to"))}
-    return EvaluationData(train=train, test=test, load=load, names=names, reals=reals)
+    prepared = f"{preparation} {forms['b'].describe()}"
+    return EvaluationData(train=train, test=test, load=load, names=names, reals=reals, prepared=prepared)
 
 
 def evaluate_on_folder(
@@ -64,17 +68,25 @@ def evaluate_on_folder(
     direction: str | None = None,
     size: int | None = None,
     arguments: Mapping[str, Mapping[str, Any]] | None = None,
+    worst: Path | None = None,
 ) -> Evaluation:
     """Measure translators and folders of ready outputs, by their titles; styles are images of the test set.
 
-    `arguments` of metrics, for instance files of weights, come on top of the protocol's.
+    `arguments` of metrics, for instance files of weights, come on top of the protocol's. `worst` is a folder for
+    a sheet of the worst outputs by each metric that says something of single images.
     """
     protocol = protocol or find_protocol("default")
     _require_alike(translators, size or protocol.size)
     data = find_evaluation_data(next(iter(translators.values()), None), root, direction, size, protocol)
     sources = {title: make_source(translator) for title, translator in translators.items()}
     sources |= {title: find_outputs(folder, data) for title, folder in (folders or {}).items()}
-    return evaluate(sources, data, protocol.make_metrics(arguments), protocol=protocol)
+    evaluation = evaluate(sources, data, protocol.make_metrics(arguments), protocol=protocol)
+    for title, source in sources.items() if worst else ():
+        for name, badness in evaluation.badness[title].items() if source.make else ():
+            assert worst is not None
+            place = worst if len(sources) == 1 else worst / title
+            write_image(_draw_worst(source, data, badness, f"worst {name}"), place / f"{name}.png")
+    return evaluation
 
 
 def find_outputs(folder: Path, data: EvaluationData) -> Source:
@@ -92,6 +104,18 @@ def find_outputs(folder: Path, data: EvaluationData) -> Source:
             several = f"{found[0].name} and {found[1].name} both are" if found else "there is no"
             raise DataError(f"{folder}: {several} output of {path.name}")
     return Source(partial(_read_outputs, data, {path: found[0] for path, found in matches.items()}))
+
+
+def _draw_worst(source: Source, data: EvaluationData, badness: Tensor, title: str) -> Image.Image:
+    """Return a sheet of the worst outputs, the worst first: input, output, and truth where there is one."""
+    rated = badness[: len(data.test["a"])].nan_to_num(-math.inf)
+    found = [data.read_chunk([number]) for number in rated.argsort(descending=True)[:_SHOWN].tolist()]
+    assert source.make is not None
+    columns = [("input", [chunk.inputs for chunk, _ in found]), (title, [source.make(chunk) for chunk, _ in found])]
+    if data.aligned:
+        columns.append(("truth", [truth for _, truth in found if truth is not None]))
+    sheet = [(heading, torch.cat(images).cpu()) for heading, images in columns]
+    return draw_grid(sheet, scale=max(1, -(-_SIDE // sheet[0][1].shape[-1])))
 
 
 def _find_output(stem: str, images: Sequence[Path]) -> list[Path]:

@@ -1,7 +1,7 @@
 """What translators score, each number beside those of the input, a blurred input and real images."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -14,6 +14,7 @@ from diptych.metrics.evaluation_data import EvaluationData, Source, spread
 from diptych.metrics.faults import blur
 from diptych.metrics.metric import Batch, Metric, Need, Score
 from diptych.metrics.protocol import PROTOCOLS, Protocol
+from diptych.metrics.statistics import hash_files, keep_rows, recall_rows
 
 Scores = dict[str, Score]
 
@@ -32,6 +33,8 @@ class Evaluation:
     names: Mapping[str, str]
     reals: Sequence[Path] = ()
     protocol: Protocol = PROTOCOLS["default"]
+    badness: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
+    """How bad each output is, N, by column and metric, where a metric says something of single images."""
 
 
 def evaluate(
@@ -54,7 +57,9 @@ def evaluate(
     if classifier is None and any("classifier" in metric.needs for metric in metrics):
         classifier = data.train_classifier()
     judge = _Judge(data, metrics, classifier, protocol)
-    columns = {title: judge.measure(source) for title, source in sources.items()}
+    columns, badness = {}, {}
+    for title, source in sources.items():
+        columns[title], badness[title] = judge.measure(source), judge.badness
     if anchors:
         if data.alike:
             columns["copying"] = judge.measure(Source(lambda chunk: chunk.inputs))
@@ -62,7 +67,8 @@ def evaluate(
         if data.train.get("b"):  # nobody is expected to pass it
             columns["real_train_b"] = judge.measure_set(spread(data.train["b"]), {"reals"})
         columns["real_test_b"] = judge.measure_set(data.test["b"], set())
-    return Evaluation(columns, metrics, classifier, len(data.test["a"]), data.names, data.real_paths, protocol)
+    count = len(data.test["a"])
+    return Evaluation(columns, metrics, classifier, count, data.names, data.real_paths, protocol, badness)
 
 
 def find_available(aligned: bool, alike: bool, back: bool) -> set[Need]:
@@ -90,8 +96,14 @@ class _Judge:
         self.data, self.metrics, self.classifier, self.protocol = data, metrics, classifier, protocol
         self.always: set[Need] = {"classifier"} if classifier else set()
         needing = [metric for metric in metrics if "reals" in metric.needs and self._can(metric)]
+        self.badness: dict[str, Tensor] = {}
+        known = {metric.name: rows for metric in needing if (rows := self._recall(metric)) is not None}
         batches = (Batch(images, classifier=classifier) for images in data.read("b", data.real_paths))
-        self.reals = _describe(batches, {metric.name: metric.describe_reals for metric in needing})
+        others = [metric for metric in needing if metric.name not in known]
+        self.reals = known | _describe(batches, {metric.name: metric.describe_reals for metric in others})
+        for metric in others:
+            if about := self._say_what(metric):
+                keep_rows(about, self.reals[metric.name])
 
     def measure(self, source: Source) -> Scores:
         """Return the scores of outputs, by what is known of them."""
@@ -108,10 +120,22 @@ class _Judge:
     def _translate(self, source: Source) -> Iterator[Batch]:
         for chunk, truths in self.data.chunks(self.protocol.samples):
             assert source.make is not None
-            outputs = source.make(chunk).cpu()
+            outputs = source.make(chunk).to(chunk.inputs.device)
             if self.protocol.files:
                 outputs = normalise(to_pixels(outputs))
             yield Batch(outputs, chunk.inputs, truths, source.back, self.classifier)
+
+    def _recall(self, metric: Metric) -> Tensor | None:
+        """Return a metric's rows of the real images where an earlier evaluation has kept them."""
+        return recall_rows(about) if (about := self._say_what(metric)) else None
+
+    def _say_what(self, metric: Metric) -> dict[str, object]:
+        """Return all that rows of real images depend on; nothing where they are not kept."""
+        network = metric.describe_network()
+        if not (network and self.data.prepared):
+            return {}
+        images = hash_files(self.data.real_paths)
+        return {"images": images, "prepared": self.data.prepared, "metric": metric.name, "network": network}
 
     def _can(self, metric: Metric) -> bool:
         return "classifier" not in metric.needs or self.classifier is not None
@@ -120,6 +144,8 @@ class _Judge:
         fitting = {metric.name: metric for metric in self.metrics if metric.needs <= available | self.always}
         rows = _describe(batches, {name: metric.describe for name, metric in fitting.items()})
         none = torch.empty(0)
+        found = {name: metric.rate(rows[name]) for name, metric in fitting.items()}
+        self.badness = {name: rated for name, rated in found.items() if rated is not None}
         return {name: metric.score(rows[name], self.reals.get(name, none)) for name, metric in fitting.items()}
 
 
@@ -129,5 +155,5 @@ def _describe(batches: Iterable[Batch], describers: Mapping[str, Callable[[Batch
     if describers:
         for batch in batches:
             for name, describe in describers.items():
-                rows[name].append(describe(batch))
+                rows[name].append(describe(batch).cpu())
     return {name: torch.cat(found) for name, found in rows.items()}

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import repeat
 from pathlib import Path
 
 import torch
@@ -44,7 +43,8 @@ class Source:
 class EvaluationData:
     """Image paths by domain (`a` is what is translated), how a domain's images are loaded, and the domains' names.
 
-    `reals`: the images of B that distances are to, where they are not those of the test set.
+    `reals`: the images of B that distances are to, where they are not those of the test set. `prepared` says how images
+    are brought to size; where it is not said nothing is kept for the next evaluation.
     """
 
     train: dict[str, list[Path]]
@@ -53,6 +53,7 @@ class EvaluationData:
     names: Mapping[str, str] = field(default_factory=lambda: {"a": "A", "b": "B"})
     batch_size: int = 16
     reals: Sequence[Path] | None = None
+    prepared: str = ""
 
     @property
     def real_paths(self) -> Sequence[Path]:
@@ -76,18 +77,19 @@ class EvaluationData:
 
     def chunks(self, samples: int = 1) -> Iterator[tuple[Chunk, Tensor | None]]:
         """Yield test images of A, so many times each, and their truths where the test set is aligned."""
+        numbers = range(len(self.test["a"]))
         for sample in range(samples):
-            yield from self._read_chunks(sample)
+            for start in range(0, len(numbers), self.batch_size):
+                yield self.read_chunk(numbers[start : start + self.batch_size], sample)
 
-    def _read_chunks(self, sample: int) -> Iterator[tuple[Chunk, Tensor | None]]:
+    def read_chunk(self, numbers: Sequence[int], sample: int = 0) -> tuple[Chunk, Tensor | None]:
+        """Return the test images of A of these numbers, one after another, and their truths."""
         paths, others = self.test["a"], self.test["b"]
-        shifted = [others[(number + 1 + sample) % len(others)] for number in range(len(paths))]
-        truths = self.read("b", others) if self.aligned else repeat(None)
-        start = 0
-        for inputs, references in zip(self.read("a", paths), self.read("b", shifted), strict=True):
-            chosen = paths[start : start + len(inputs)]
-            yield Chunk(chosen, inputs, references, sample * len(paths) + start), next(truths)
-            start += len(inputs)
+        chosen = [paths[number] for number in numbers]
+        shifted = [others[(number + 1 + sample) % len(others)] for number in numbers]
+        truths = self.load("b", [others[number] for number in numbers]) if self.aligned else None
+        before = sample * len(paths) + numbers[0]
+        return Chunk(chosen, self.load("a", chosen), self.load("b", shifted), before), truths
 
     def train_classifier(self) -> DomainClassifier | None:
         """Train a classifier on the training images, where there are some of both domains and they are alike."""

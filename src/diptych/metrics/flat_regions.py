@@ -43,6 +43,11 @@ class Roughness(Metric):
         """Return the same of smooth places."""
         return _sum_up(batch.outputs, (_span(batch.outputs) < _SMOOTH) & ~_find_white(batch.outputs))
 
+    def rate(self, rows: Tensor) -> Tensor:
+        """Return each image's roughness of flat places."""
+        rough, flat = rows.unbind(1)
+        return (rough / flat).where(flat >= _FEWEST, math.nan)
+
     def compare(self, rows: Tensor, reals: Tensor) -> float:
         (rough, flat), (usual, smooth) = rows.double().sum(0).tolist(), reals.double().sum(0).tolist()
         if min(flat, smooth) < _FEWEST:
@@ -78,6 +83,10 @@ class WhiteTint(Metric):
     def describe_reals(self, batch: Batch) -> Tensor:
         """Return the share of white places, N."""
         return _shrink(_find_white(batch.outputs)).flatten(1).float().mean(1)
+
+    def rate(self, rows: Tensor) -> Tensor:
+        """Return each image's colour of white places."""
+        return rows[:, 0]
 
     def compare(self, rows: Tensor, reals: Tensor) -> float:
         colour, share = rows.unbind(1)

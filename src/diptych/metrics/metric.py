@@ -99,6 +99,10 @@ class Metric(ABC):
         """Return the value of few outputs, against N×C×H×W real images of B."""
         return self.compare(self.describe(batch), self.describe_reals(Batch(reals)) if "reals" in self.needs else reals)
 
+    def rate(self, rows: Tensor) -> Tensor | None:
+        """Return how bad each image is, N, if rows of single images say that."""
+        return None
+
     def find_deviation(self, rows: Tensor, reals: Tensor, random: Generator) -> float:
         """Return the standard deviation of the value over images drawn again, with replacement (Efron 1979)."""
         values = [self.compare(_resample(rows, random), _resample(reals, random)) for _ in range(self.resamples)]
@@ -118,6 +122,10 @@ class ImageMetric(Metric):
 
     def compare(self, rows: Tensor, reals: Tensor) -> float:
         return float(rows.nanmean())
+
+    def rate(self, rows: Tensor) -> Tensor:
+        """Return the values, turned so that larger is worse."""
+        return -rows if self.higher_is_better else rows
 
     def find_deviation(self, rows: Tensor, reals: Tensor, random: Generator) -> float:
         """Return the mean's standard error, which is what drawing again comes to."""

@@ -4,8 +4,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from hashlib import sha256
+from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import diptych
 from diptych.errors import FileError, UserError, name_reason
 from diptych.metrics.evaluation import TRANSLATED, Evaluation
 from diptych.metrics.metric import Score
+from diptych.metrics.statistics import hash_files
 
 Record = dict[str, Any]
 _LIBRARIES = ("torchmetrics", "torch-fidelity", "timm")
@@ -53,16 +53,6 @@ def score_to_dict(score: Score) -> dict[str, Any]:
     low, high = score.interval
     plain: dict[str, Any] = {"value": score.value, "low": low, "high": high}
     return {name: value if math.isfinite(value) else None for name, value in plain.items()} | {"images": score.images}
-
-
-def hash_files(paths: Sequence[Path]) -> str:
-    """Return a hash of files' contents in their order, by which a set of images is known wherever it lies."""
-    whole = sha256()
-    for path in paths:
-        with path.open("rb") as file:
-            while piece := file.read(1 << 20):
-                whole.update(piece)
-    return whole.hexdigest()
 
 
 def read_record(path: Path) -> Record:
