@@ -10,16 +10,17 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from diptych.arguments import FilePath, Label
 from diptych.callbacks.ema import find_translators
-from diptych.data import UnpairedData
+from diptych.callbacks.evaluate import CHOSEN, find_best
+from diptych.callbacks.notes import find_data, make_notes
 from diptych.files import write_text
 from diptych.methods import Method
-from diptych.metrics import DEFAULT, TRANSLATED, Evaluation, EvaluationData, Metric, evaluate, make_metrics, make_table
+from diptych.metrics import DEFAULT, TRANSLATED, Evaluation, Metric, evaluate, make_metrics, make_table
 from diptych.metrics.record import make_record
 from diptych.terminal import say, show, show_status
 from diptych.training.looking import looking
 from diptych.training.objective import METRICS_FILE
 from diptych.training.resume import FINISHED
-from diptych.translators import NetworkTranslator
+from diptych.translators import NetworkTranslator, load_translator
 from diptych.translators.variants import make_source
 
 
@@ -46,7 +47,7 @@ class Finish(Callback):
         """Let a checkpoint carry the same notes as the bundles made from it."""
         assert isinstance(pl_module, Method)
         checkpoint.setdefault("diptych", {})["notes"] = {
-            d: self._note(trainer, pl_module, d) for d in pl_module.translators
+            d: make_notes(trainer, pl_module, d, self.experiment) for d in pl_module.translators
         }
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -58,12 +59,12 @@ class Finish(Callback):
         paths = {}
         for direction, translator in translators.items():
             paths[direction] = self.run_dir / "translators" / f"{direction}.safetensors"
-            translator.notes = self._note(trainer, pl_module, direction)
+            translator.notes = make_notes(trainer, pl_module, direction, self.experiment)
             translator.save(paths[direction])
             data = trainer.datamodule  # type: ignore[attr-defined]
             if self.evaluation and all(data.test_paths.values()):
                 with looking(pl_module):
-                    self._evaluate(translators, data, direction)
+                    self._evaluate(trainer, translators, direction)
         if self.scores:
             records = {direction: make_record(scores) for direction, scores in self.scores.items()}
             write_text(self.run_dir / METRICS_FILE, json.dumps(records, indent=2) + "\n")
@@ -78,39 +79,18 @@ class Finish(Callback):
         direction, path = next(iter(paths.items()))
         self._say_next(translators[direction], path)
 
-    def _evaluate(self, translators: Mapping[str, NetworkTranslator], data: UnpairedData, direction: str) -> None:
-        here, there = tuple(direction)
-        chosen = EvaluationData(
-            train={"a": data.train_paths[here], "b": data.train_paths[there]},
-            test={"a": data.test_paths[here], "b": data.test_paths[there]},
-            load=lambda role, paths: data.load(here if role == "a" else there, paths),
-            names={"a": data.names[here], "b": data.names[there]},
-        )
-        translator = translators[direction]
+    def _evaluate(self, trainer: Trainer, translators: Mapping[str, NetworkTranslator], direction: str) -> None:
+        """Measure what the run ends with, and what was the best on validation images beside it."""
+        translator, back = translators[direction], translators.get(direction[::-1])
         with show_status(f"evaluating {translator.title}"):
             known = next((scores.classifier for scores in self.scores.values()), None)
-            source = make_source(translator, translators.get(there + here))
-            scores = evaluate({TRANSLATED: source}, chosen, self.metrics, known and known.swap())
+            sources = {TRANSLATED: make_source(translator, back)}
+            if (best := find_best(self.run_dir, direction)).exists():
+                sources[CHOSEN] = make_source(load_translator(best), back)
+            data = find_data(trainer, direction)
+            scores = evaluate(sources, data, self.metrics, known and known.swap())
         self.scores[direction] = scores
         show(make_table(scores, translator.title))
-
-    def _note(self, trainer: Trainer, method: Method, direction: str) -> dict[str, Any]:
-        here, there = tuple(direction)
-        data = trainer.datamodule  # type: ignore[attr-defined]
-        return {
-            "direction": direction,
-            "from": data.names[here],
-            "to": data.names[there],
-            "experiment": self.experiment,
-            "method": type(method).__name__,
-            "size": data.preparation.crop_size,
-            "load_size": data.preparation.load_size,
-            "preset": data.preparation.preset,
-            "input": data.forms[here].describe(),
-            "output": data.forms[there].describe(),
-            "iteration": method.iteration,
-            "images_seen": method.images_seen,
-        }
 
     def _say_next(self, translator: NetworkTranslator, path: Path) -> None:
         """Print where things are and the command that applies them."""

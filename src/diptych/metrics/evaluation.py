@@ -43,20 +43,21 @@ def evaluate(
     metrics: Sequence[Metric],
     classifier: DomainClassifier | None = None,
     anchors: bool = True,
+    intervals: bool = True,
     protocol: Protocol = PROTOCOLS["default"],
 ) -> Evaluation:
     """Translate test A and compare it with test B, by every metric for which there is what it needs.
 
     A classifier is trained where a metric needs one, unless one is given, for instance that of the other direction,
-    swapped. `anchors`: also measure the inputs themselves, blurred ones, and real images. Of the protocol it is how
-    outputs are made and rounded that matters here.
+    swapped. `anchors`: also measure the inputs themselves, blurred ones, and real images; `intervals`: also say how
+    sure the scores are. Of the protocol it is how outputs are made and rounded that matters here.
     """
     for domain in "ab":
         if not data.test[domain]:
             raise DataError(f"there are no test images of domain {domain.upper()} to evaluate on")
     if classifier is None and any("classifier" in metric.needs for metric in metrics):
         classifier = data.train_classifier()
-    judge = _Judge(data, metrics, classifier, protocol)
+    judge = _Judge(data, metrics, classifier, protocol, intervals)
     columns, badness = {}, {}
     for title, source in sources.items():
         columns[title], badness[title] = judge.measure(source), judge.badness
@@ -92,7 +93,9 @@ class _Judge:
         metrics: Sequence[Metric],
         classifier: DomainClassifier | None,
         protocol: Protocol,
+        intervals: bool,
     ) -> None:
+        self.intervals = intervals
         self.data, self.metrics, self.classifier, self.protocol = data, metrics, classifier, protocol
         self.always: set[Need] = {"classifier"} if classifier else set()
         needing = [metric for metric in metrics if "reals" in metric.needs and self._can(metric)]
@@ -146,7 +149,10 @@ class _Judge:
         none = torch.empty(0)
         found = {name: metric.rate(rows[name]) for name, metric in fitting.items()}
         self.badness = {name: rated for name, rated in found.items() if rated is not None}
-        return {name: metric.score(rows[name], self.reals.get(name, none)) for name, metric in fitting.items()}
+        return {
+            name: metric.score(rows[name], self.reals.get(name, none), self.intervals)
+            for name, metric in fitting.items()
+        }
 
 
 def _describe(batches: Iterable[Batch], describers: Mapping[str, Callable[[Batch], Tensor]]) -> dict[str, Tensor]:

@@ -109,12 +109,12 @@ class Metric(ABC):
         finite = torch.tensor([value for value in values if math.isfinite(value)], dtype=torch.float64)
         return float(finite.std()) if len(finite) > 1 else math.nan
 
-    def score(self, rows: Tensor, reals: Tensor, seed: int = 0) -> Score:
-        """Return value and uncertainty."""
+    def score(self, rows: Tensor, reals: Tensor, interval: bool = True) -> Score:
+        """Return the value, and its uncertainty where an interval is wanted."""
         if len(rows) < self.fewest:
             return Score(math.nan, math.nan, len(rows))
-        random = Generator().manual_seed(seed)
-        return Score(self.compare(rows, reals), self.find_deviation(rows, reals, random), len(rows))
+        deviation = self.find_deviation(rows, reals, Generator().manual_seed(0)) if interval else math.nan
+        return Score(self.compare(rows, reals), deviation, len(rows))
 
 
 class ImageMetric(Metric):
