@@ -29,8 +29,9 @@ from torch import Tensor
 from diptych import load_translator
 from diptych.images import to_image
 from diptych.inference.evaluation import find_evaluation_data
-from diptych.metrics import evaluate
-from diptych.translators.variants import translate_like
+from diptych.metrics import DEFAULT, TRANSLATED, Scores, evaluate
+from diptych.metrics.registry import make_metrics
+from diptych.translators.variants import make_source, translate_like
 
 ROOT = Path(__file__).parents[1]
 VARIANTS = ROOT / "experiments" / "methods" / "variants.yaml"
@@ -131,14 +132,15 @@ def train(options: argparse.Namespace, console: Console) -> None:
 def measure(options: argparse.Namespace, console: Console) -> None:
     """Evaluate every finished run with one classifier; write results.json, the table, and a row for each method."""
     classifier, rows, pictures = None, [], []
+    metrics = make_metrics(DEFAULT)
     for path in sorted(options.out.glob("*-minutes/*/run.json")):
         translator = load_translator(path.parent / "translators" / "ab.safetensors")
         data = find_evaluation_data(translator, ROOT / "data" / "flat2fluent")
         translate = partial(translate_like, translator)
-        scores = evaluate(translate, data, classifier=classifier)
+        scores = evaluate({TRANSLATED: make_source(translator)}, data, metrics, classifier)
         classifier = classifier or scores.classifier
         note = json.loads(path.read_text()) | {"batches": translator.notes["iteration"]}
-        rows.append(note | scores.translator)
+        rows.append(note | _to_plain(scores.columns[TRANSLATED]))
         shown = {
             domain: data.load(domain, data.test[domain][:: max(1, len(data.test[domain]) // COLUMNS)])
             for domain in "ab"
@@ -146,12 +148,16 @@ def measure(options: argparse.Namespace, console: Console) -> None:
         pictures.append((f"{note['name']} {note['seed']}, {note['minutes']:g} min", translate(shown["a"], shown["b"])))
     if classifier is None:
         raise SystemExit(f"error: {options.out} holds no finished run; train some first")
-    rows += [{"name": "copying"} | scores.copying, {"name": "blurring"} | scores.blurring]
-    rows += [{"name": "real train B"} | scores.real, {"name": "real test B"} | scores.real_test]
+    anchors = {name: found for name, found in scores.columns.items() if name != TRANSLATED}
+    rows += [{"name": name.replace("_", " ")} | _to_plain(found) for name, found in anchors.items()]
     (options.out / "results.json").write_text(json.dumps(rows, indent=1) + "\n")
     console.print(f"classifier: {classifier.accuracy:.1%} right on real test images")
     print_table(rows, console)
     draw_rows([("input", shown["a"]), *pictures, ("truth", shown["b"])]).save(options.out / "methods.png")
+
+
+def _to_plain(scores: Scores) -> dict[str, float]:
+    return {name: score.value for name, score in scores.items()}
 
 
 def print_table(rows: list[dict[str, Any]], console: Console) -> None:

@@ -200,7 +200,7 @@ def test_evaluate_prints_and_saves(bundle: Path, tmp_path: Path, capsys: pytest.
     assert "flat → fluent, 2 test images" in text
     assert "copying" in text
     scores = json.loads(out.read_text())
-    assert scores["copying"]["psnr"] > 0
+    assert scores["columns"]["copying"]["psnr"]["value"] > 0
     assert scores["classifier_accuracy"] is None  # there are no training folders
     assert main(["evaluate", "--translator", str(bundle), "--data", str(tmp_path / "no"), "--out", str(out)]) == 4
 

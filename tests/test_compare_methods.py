@@ -57,7 +57,7 @@ def test_runs_of_equal_time_are_measured_and_drawn(tmp_path: Path, monkeypatch: 
     plain, copying, blurring, real, real_test = json.loads((out / "results.json").read_text())
     assert plain["batches"] == max(2, round(0.02 * 60 * plain["batches per second"]) // 2 * 2)
     assert plain["peak MiB"] > 100
-    assert copying["changed"] == 0
+    assert copying["copying"] == 1
     assert (blurring["name"], real["name"], real_test["name"]) == ("blurring", "real train B", "real test B")
     assert {"classified_b", "classified_neither"} <= real_test.keys()
     assert Image.open(out / "methods.png").size[1] == 3 * 18  # input, the variant, truth

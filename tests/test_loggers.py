@@ -16,6 +16,7 @@ from wandb.proto import wandb_internal_pb2
 
 from diptych.data import UnpairedData
 from diptych.errors import FileError, MachineError, UserError
+from diptych.metrics import DEFAULT
 from diptych.training.machine import (
     choose_layout,
     choose_precision,
@@ -129,7 +130,7 @@ def test_compiling_without_a_compiler_is_refused_at_once(monkeypatch: pytest.Mon
         require_compiler()
 
 
-SCORES = {"psnr", "ssim", "l1", "changed", "swd", "kid", "classified_b", "classified_neither"}
+SCORES = set(DEFAULT)
 
 
 @pytest.fixture
@@ -142,7 +143,11 @@ def quick_scores(monkeypatch: pytest.MonkeyPatch) -> None:
 def list_scores(run_dir: Path) -> dict[str, float]:
     """Return the scores of `metrics.json` by the names that loggers know them by."""
     found = json.loads((run_dir / "metrics.json").read_text())
-    return {f"metric/{name}_{way}": value for way in found for name, value in found[way]["translator"].items()}
+    return {
+        f"metric/{name}_{way}": score["value"]
+        for way, scores in found.items()
+        for name, score in scores["columns"]["output"].items()
+    }
 
 
 @pytest.mark.reliability

@@ -164,8 +164,8 @@ def test_a_run_is_evaluated_and_named(
     assert f"diptych translate YOUR_IMAGES --translator {tmp_path}/run/translators/ab.safetensors" in told
     scores = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert set(scores) == {"ab", "ba"}
-    assert 0 < scores["ab"]["translator"]["psnr"] < 50
-    assert scores["ab"]["copying"]["changed"] == 0
+    assert 0 < scores["ab"]["columns"]["output"]["psnr"]["value"] < 50
+    assert scores["ab"]["columns"]["copying"]["copying"]["value"] == 1
 
 
 def assert_equal(one: object, other: object, path: str = "") -> None:

@@ -61,10 +61,11 @@ def test_domains_of_other_channels_and_depths(
     translator = load_translator(bundle)
     assert (translator.input.channels, translator.input.range, translator.input.depth) == (1, (0, 4095), "uint16")
     assert (translator.output.channels, translator.output.depth) == (2, "float32")
-    scores = json.loads((tmp_path / "run" / "metrics.json").read_text())[grey_to_pair]
-    assert scores["copying"] == {}  # one channel is no copy of two
-    assert scores["translator"]["psnr"] > 0
-    assert "swd" in scores["translator"]
+    scores = json.loads((tmp_path / "run" / "metrics.json").read_text())[grey_to_pair]["columns"]
+    assert "copying" not in scores  # one channel is no copy of two
+    scores = scores["output"]
+    assert scores["psnr"]["value"] > 0
+    assert "swd" in scores
     out = tmp_path / "out"
     assert main(["translate", str(scans / "testA"), "--translator", str(bundle), "--out", str(out)]) == 0
     assert sorted(path.name for path in out.iterdir()) == ["0.png.tif", "0t.tif", "1.png.tif", "1t.tif"]

@@ -5,6 +5,7 @@ from diptych.callbacks.checkpoint import LastCheckpoint
 from diptych.callbacks.clean_stop import CleanStop
 from diptych.callbacks.data_report import DataReport
 from diptych.callbacks.ema import EMA, find_translators
+from diptych.callbacks.evaluate import Evaluate
 from diptych.callbacks.finish import Finish
 from diptych.callbacks.guard import FiniteGuard
 from diptych.callbacks.memory import MemoryReport
@@ -18,6 +19,7 @@ __all__ = [
     "Alarms",
     "CleanStop",
     "DataReport",
+    "Evaluate",
     "Finish",
     "FiniteGuard",
     "LastCheckpoint",

@@ -12,7 +12,9 @@ from diptych.callbacks.csv_file import CsvFile
 from diptych.callbacks.ema import find_translators
 from diptych.data import UnpairedData
 from diptych.methods import Method
-from diptych.metrics import symptoms
+from diptych.metrics import Batch, find_available
+from diptych.metrics.registry import list_metrics, list_symptoms
+from diptych.metrics.symptom import measure_auc
 from diptych.terminal import say
 from diptych.training.looking import looking
 from diptych.translators import NetworkTranslator
@@ -84,25 +86,12 @@ class Alarms(Callback):
             here, there = direction[0], direction[1]
             inputs, targets = reals[here], reals[there]
             fakes = translate_like(translator, inputs, targets)
-            found = {
-                "output_variation": symptoms.measure_variation(fakes, targets),
-                "saturation": symptoms.measure_saturation(fakes, targets),
-                "luminance_correlation": symptoms.measure_luminance_correlation(fakes, inputs),
-                "checkerboard": symptoms.measure_checkerboard(fakes, targets),
-            }
-            if fakes.shape == inputs.shape:
-                found["change"] = symptoms.measure_change(fakes, inputs)
-            if fakes.shape[-2:] == inputs.shape[-2:]:
-                found["roughness"] = symptoms.measure_roughness(fakes, inputs, targets)
-                found["white_tint"] = symptoms.measure_white_tint(fakes, inputs, targets)
+            found = _measure(Batch(fakes, inputs, back=translators.get(there + here)), targets)
             if there in discriminators:
                 dtype = next(discriminators[there].parameters()).dtype
                 logits = [discriminators[there](images.to(dtype)) for images in (targets, fakes)]
                 first = [logit if isinstance(logit, Tensor) else logit[0] for logit in logits]
-                found["discriminator_auc"] = symptoms.measure_auc(*first)
-            if there + here in translators:
-                back = translators[there + here]
-                found["hidden_information"] = symptoms.measure_hidden_information(fakes, inputs, back)
+                found["discriminator_auc"] = measure_auc(*first)
             values |= {f"{name}_{direction}": value for name, value in found.items()}
         return values
 
@@ -117,7 +106,7 @@ class Alarms(Callback):
     def _say(self, key: str, value: float, when: str = "") -> None:
         name, direction = key.rsplit("_", 1)
         place = f"{direction}, {when}" if when else direction
-        say(f"alarm ({place}): {symptoms.SYMPTOMS[name].message} ({name} {value:.3g})")
+        say(f"alarm ({place}): {list_symptoms()[name].message} ({name} {value:.3g})")
 
     def state_dict(self) -> dict[str, Any]:
         """Return what has been said and suspected."""
@@ -128,6 +117,17 @@ class Alarms(Callback):
         self.raised, self._suspected = set(state_dict["raised"]), set(state_dict["suspected"])
 
 
+def _measure(batch: Batch, reals: Tensor) -> dict[str, float]:
+    """Return what every metric that shows a failure makes of some outputs and real images, where it can be taken."""
+    assert batch.inputs is not None
+    same = batch.outputs.shape[-2:] == batch.inputs.shape[-2:]
+    available = find_available(False, batch.outputs.shape == batch.inputs.shape, batch.back is not None)
+    available -= set() if same else {"input"}
+    fitting = [kind() for kind in list_metrics().values() if kind.symptom and kind.needs <= available]
+    return {metric.name: metric.measure(batch, reals) for metric in fitting}
+
+
 def find_showing(values: dict[str, float]) -> set[str]:
     """Return the keys, `name_ab`, of the symptoms that are beyond their thresholds."""
-    return {key for key, value in values.items() if symptoms.SYMPTOMS[key.rsplit("_", 1)[0]].shows(value)}
+    symptoms = list_symptoms()
+    return {key for key, value in values.items() if symptoms[key.rsplit("_", 1)[0]].shows(value)}

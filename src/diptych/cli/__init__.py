@@ -5,22 +5,21 @@ Nothing heavy is imported before a command needs it, so that `diptych --help` an
 
 import argparse
 import io
-import json
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from diptych import __version__
 from diptych.cli.data import add_data_commands
-from diptych.cli.options import FILE_HELP, add_device, add_translator
-from diptych.cli.parser import MOST_SIDE, Parser, path, whole
+from diptych.cli.evaluate import add_evaluate_command
+from diptych.cli.options import FILE_HELP, add_translator
+from diptych.cli.parser import Parser, path
 from diptych.cli.similarity import add_similarity_command
 from diptych.cli.stylize import add_stylize_command
 from diptych.cli.translate import add_translate_command
 from diptych.errors import MachineError, UserError, is_exhaustion
 from diptych.files import require_writable
-from diptych.terminal import complain, say, show, show_status
+from diptych.terminal import complain, say
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -55,15 +54,7 @@ def _make_parser() -> Parser:
     add_translate_command(commands)
     add_stylize_command(commands)
 
-    evaluate = commands.add_parser("evaluate", help="measure a translator on a test set")
-    add_translator(evaluate)
-    add_device(evaluate)
-    evaluate.add_argument("--data", type=path, required=True, metavar="DIR", help="holds testA testB [trainA trainB]")
-    evaluate.add_argument("--out", type=path, default=Path("evaluation.json"), metavar="FILE", help="JSON to write")
-    evaluate.add_argument(
-        "--size", type=whole(16, MOST_SIDE), metavar="N", help="side of the images (default: as trained)"
-    )
-    evaluate.set_defaults(run=_evaluate)
+    add_evaluate_command(commands)
 
     export = commands.add_parser("export", help="write a translator as ONNX, for other programs")
     add_translator(export)
@@ -78,22 +69,6 @@ def _make_parser() -> Parser:
     add_similarity_command(commands)
     add_data_commands(commands)
     return parser
-
-
-def _evaluate(options: argparse.Namespace) -> int:
-    from diptych.files import write_text
-    from diptych.inference import choose_device, evaluate_on_folder
-    from diptych.translators import load_translator
-
-    require_writable(options.out.parent, options.out)
-    translator = load_translator(options.translator, options.direction).to(choose_device(options.device))
-    with show_status("evaluating"):
-        scores = evaluate_on_folder(translator, options.data, options.direction, options.size)
-    show(scores.to_table(translator.title))
-    record = {"translator": str(options.translator), "data": str(options.data), **scores.to_dict()}
-    write_text(options.out, json.dumps(record, indent=2) + "\n")
-    say(f"saved in {options.out}")
-    return 0
 
 
 def _export(options: argparse.Namespace) -> int:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 from diptych.data.domain import HINT
@@ -9,9 +10,10 @@ from diptych.data.folders import list_images, require_images
 from diptych.data.index import Index
 from diptych.errors import DataError, UserError
 from diptych.images import Form
-from diptych.terminal import make_progress
+from diptych.terminal import make_progress, say
 
 _PATIENCE = 200  # files that are checked without a progress bar
+_SHARE, _FEWEST, _MOST = 10, 10, 200  # one image in so many is held out, at least and at most so many
 
 
 @dataclass
@@ -91,3 +93,21 @@ def keep_pairs(selections: dict[str, Selection]) -> None:
     both = {path.stem for path in selections["a"].paths} & {path.stem for path in selections["b"].paths}
     for selection in selections.values():
         selection.paths = sorted((path for path in selection.paths if path.stem in both), key=lambda path: path.stem)
+
+
+def hold_out(selections: dict[str, Selection]) -> dict[str, list[Path]]:
+    """Take a tenth of each domain's images out, at most 200, and return them; none where ten are more than that.
+
+    Which they are depends on files' names alone: it is the same for every seed, and partners stay together.
+    """
+    count = min(len(selection.paths) for selection in selections.values()) // _SHARE
+    if count < _FEWEST:
+        say(f"no validation: {count} of ten times as many training images would be too few; {_FEWEST} are needed")
+        return {domain: [] for domain in selections}
+    held = {}
+    for domain, selection in selections.items():
+        drawn = sorted(selection.paths, key=lambda path: sha256(path.stem.encode("utf-8", "surrogateescape")).digest())
+        chosen = set(drawn[: min(_MOST, len(selection.paths) // _SHARE)])
+        held[domain] = [path for path in selection.paths if path in chosen]
+        selection.paths = [path for path in selection.paths if path not in chosen]
+    return held

@@ -23,16 +23,17 @@ class DomainClassifier:
     accuracy: float
     swapped: bool = False
 
-    def share_of_b(self, images: Tensor) -> float:
-        """Return the share of N×C×H×W images in [-1, 1] that look like domain B, rather than like A or neither."""
-        return self._share(images, _A if self.swapped else _B)
+    def judge(self, images: Tensor) -> Tensor:
+        """Return a number for each of N×C×H×W images in [-1, 1], of which `is_b` and `is_neither` know the meaning."""
+        return _run(self.network, images).argmax(1)
 
-    def share_of_neither(self, images: Tensor) -> float:
-        """Return the share of N×C×H×W images in [-1, 1] that look like no real image of A or B."""
-        return self._share(images, _NEITHER)
+    def is_b(self, judged: Tensor) -> Tensor:
+        """Return whether images look like domain B, rather than like A or neither."""
+        return judged == (_A if self.swapped else _B)
 
-    def _share(self, images: Tensor, label: int) -> float:
-        return float((_classify(self.network, images) == label).float().mean())
+    def is_neither(self, judged: Tensor) -> Tensor:
+        """Return whether images look like no real image of A or B."""
+        return judged == _NEITHER
 
     def describe(self, images: Tensor) -> Tensor:
         """Return the N×96 features that N×C×H×W images in [-1, 1] are classified by."""
@@ -45,14 +46,17 @@ class DomainClassifier:
 
 
 def train_classifier(train: dict[str, Tensor], test: dict[str, Tensor], seed: int = 0) -> DomainClassifier:
-    """Train on `{"a": …, "b": …}` images for a fixed number of steps, about half a minute on two cores."""
+    """Train on `{"a": …, "b": …}` images for a fixed number of steps, about half a minute on two cores.
+
+    Images may be shrunk before, to hold many.
+    """
     random = Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = _make_network(train["a"].shape[1])
     optimizer = torch.optim.AdamW(network.parameters(), lr=4e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=_STEPS)
-    small = {domain: _shrink(images) for domain, images in train.items()}
+    small = {domain: shrink(images) for domain, images in train.items()}
     labels = torch.tensor([_A, _B, _NEITHER]).repeat_interleave(_SHARE)
     with torch.enable_grad():
         for _ in range(_STEPS):
@@ -62,7 +66,7 @@ def train_classifier(train: dict[str, Tensor], test: dict[str, Tensor], seed: in
             optimizer.step()
             schedule.step()
     network.eval()
-    right = [_classify(network, test[domain]) == label for domain, label in (("a", _A), ("b", _B))]
+    right = [_run(network, test[domain]).argmax(1) == label for domain, label in (("a", _A), ("b", _B))]
     return DomainClassifier(network, float(torch.cat(right).float().mean()))
 
 
@@ -83,7 +87,8 @@ def _make_network(channels: int) -> nn.Module:
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(96, 3))
 
 
-def _shrink(images: Tensor) -> Tensor:
+def shrink(images: Tensor) -> Tensor:
+    """Return N×C×H×W images at the size at which they are classified."""
     return F.interpolate(images.float(), size=(_SIDE, _SIDE), mode="bilinear", antialias=True, align_corners=False)
 
 
@@ -112,10 +117,6 @@ def _roughen(images: Tensor, random: Generator) -> Tensor:
     return images.lerp(smooth, blur) + 0.03 * (grain * noise + board * tile)
 
 
-def _classify(network: nn.Module, images: Tensor) -> Tensor:
-    return _run(network, images).argmax(1)
-
-
 @torch.no_grad()
 def _run(network: nn.Module, images: Tensor) -> Tensor:
-    return torch.cat([network(_shrink(chunk)) for chunk in images.split(256)])
+    return torch.cat([network(shrink(chunk)) for chunk in images.split(256)])

@@ -1,166 +1,165 @@
-"""What a translator scores, each number beside those of the input, a blurred input and real images."""
+"""What translators score, each number beside those of the input, a blurred input and real images."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from rich.table import Table
-from rich.text import Text
 from torch import Tensor
 
 from diptych.errors import DataError
-from diptych.metrics.domain_classifier import DomainClassifier, train_classifier
+from diptych.images import normalise, to_pixels
+from diptych.metrics.domain_classifier import DomainClassifier
+from diptych.metrics.evaluation_data import EvaluationData, Source, spread
 from diptych.metrics.faults import blur
-from diptych.metrics.kid import kid
-from diptych.metrics.paired import compare
-from diptych.metrics.sliced_wasserstein import sliced_wasserstein
+from diptych.metrics.metric import Batch, Metric, Need, Score
+from diptych.metrics.protocol import PROTOCOLS, Protocol
+from diptych.metrics.statistics import hash_files, keep_rows, recall_rows
 
-Load = Callable[[str, Sequence[Path]], Tensor]
-Scores = dict[str, float]
-Translate = Callable[[Tensor, Tensor], Tensor]
-"""Maps N×C×H×W images, and as many images of the other domain for those who take a style, to translations."""
+Scores = dict[str, Score]
 
-_TRAIN_LIMIT = 1000  # training images that the classifier and the floor look at, so that large sets stay affordable
-
-_ROWS = (
-    ("psnr", "PSNR to the truth (dB)", "{:.2f}"),
-    ("ssim", "SSIM to the truth", "{:.4f}"),
-    ("l1", "L1 to the truth", "{:.4f}"),
-    ("changed", "changed (L1 to the input)", "{:.4f}"),
-    ("swd", "sliced Wasserstein", "{:.4f}"),
-    ("kid", "KID (classifier features)", "{:.4f}"),
-    ("classified_b", "classified as {b}", "{:.1%}"),
-    ("classified_neither", "… as neither", "{:.1%}"),
-)
-_OF_THE_TRUTH = ("psnr", "ssim", "l1")
-_OF_ALIKE_DOMAINS = ("changed", "kid", "classified_b", "classified_neither")
-_HEADINGS = ("", "output", "copying the input", "blurring the input", "real train {b}", "real test {b}")
-_CAPTION = (
-    "Distances are to test {b}. The classifier is right about {accuracy:.1%} of real test images of {a} and {b}; the "
-    "share that it takes for {b} is no measure of quality: tell it only with those beside it, a distance and a picture."
-)
-
-
-@dataclass(frozen=True)
-class EvaluationData:
-    """Image paths by domain (`a` is what is translated), how a domain's images are loaded, and the domains' names."""
-
-    train: dict[str, list[Path]]
-    test: dict[str, list[Path]]
-    load: Load
-    names: Mapping[str, str] = field(default_factory=lambda: {"a": "A", "b": "B"})
+TRANSLATED = "output"
+"""The column of a single translator; those of several are named by them."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scores of the translator, and those to read them beside: of no method at all, and of real images of B."""
+    """Scores by column and metric: of translators, and to read them beside, of no method at all and of real images."""
 
-    translator: Scores
-    copying: Scores
-    blurring: Scores
-    real: Scores
-    real_test: Scores
+    columns: dict[str, Scores]
+    metrics: Sequence[Metric]
     classifier: DomainClassifier | None
     images: int
     names: Mapping[str, str]
-
-    def to_dict(self) -> dict[str, object]:
-        """Return plain numbers for a JSON file."""
-        return {
-            "images": self.images,
-            "names": dict(self.names),
-            "translator": self.translator,
-            "copying": self.copying,
-            "blurring": self.blurring,
-            "real_train_b": self.real,
-            "real_test_b": self.real_test,
-            "classifier_accuracy": self.classifier.accuracy if self.classifier else None,
-        }
-
-    def to_table(self, title: str) -> Table:
-        """Return a table for people."""
-        table = Table(title=Text(f"{title}, {self.images} test images"))
-        for heading in _HEADINGS:
-            table.add_column(
-                Text(heading.format(**self.names)),
-                justify="right" if heading else "left",
-                max_width=8 if heading else None,
-                overflow="fold",
-            )
-        for key, label, style in _ROWS:
-            columns = (self.translator, self.copying, self.blurring, self.real, self.real_test)
-            values = [style.format(scores[key]) if key in scores else "" for scores in columns]
-            if key in self.translator:
-                table.add_row(Text(label.format(**self.names)), *values)
-        if self.classifier is not None:
-            table.caption = Text(_CAPTION.format(accuracy=self.classifier.accuracy, **self.names))
-        return table
+    reals: Sequence[Path] = ()
+    protocol: Protocol = PROTOCOLS["default"]
+    badness: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
+    """How bad each output is, N, by column and metric, where a metric says something of single images."""
 
 
 def evaluate(
-    translate: Translate,
+    sources: Mapping[str, Source],
     data: EvaluationData,
-    batch_size: int = 16,
+    metrics: Sequence[Metric],
     classifier: DomainClassifier | None = None,
+    anchors: bool = True,
+    intervals: bool = True,
+    protocol: Protocol = PROTOCOLS["default"],
 ) -> Evaluation:
-    """Translate test A and compare it with test B; truth-based scores only where file names agree one by one.
+    """Translate test A and compare it with test B, by every metric for which there is what it needs.
 
-    A classifier is trained unless one is given, for instance that of the other direction, swapped.
+    A classifier is trained where a metric needs one, unless one is given, for instance that of the other direction,
+    swapped. `anchors`: also measure the inputs themselves, blurred ones, and real images; `intervals`: also say how
+    sure the scores are. Of the protocol it is how outputs are made and rounded that matters here.
     """
     for domain in "ab":
         if not data.test[domain]:
             raise DataError(f"there are no test images of domain {domain.upper()} to evaluate on")
-    real_a, real_b = (data.load(domain, data.test[domain]) for domain in "ab")
-    references = real_b[torch.arange(1, len(real_a) + 1) % len(real_b)]  # of aligned images never the truth itself
-    chunks = zip(real_a.split(batch_size), references.split(batch_size), strict=True)
-    outputs = torch.cat([translate(chunk, styles).cpu() for chunk, styles in chunks])
-    train = {domain: data.load(domain, _spread(paths, _TRAIN_LIMIT)) for domain, paths in data.train.items() if paths}
-    alike = real_a.shape[1] == real_b.shape[1]  # or nothing can be copied, nor one network look at both
-    if classifier is None and len(train) == 2 and alike:
-        classifier = train_classifier(train, {"a": real_a, "b": real_b})
-    aligned = [path.stem for path in data.test["a"]] == [path.stem for path in data.test["b"]]
-
-    def score(images: Tensor) -> Scores:
-        scores = compare(images, real_b) if aligned and len(images) == len(real_b) else {}
-        if alike:
-            scores["changed"] = float((images - real_a).abs().mean() / 2)
-        return scores | _score_unpaired(images, real_b, classifier)
-
-    return Evaluation(
-        translator=score(outputs),
-        copying=score(real_a) if alike else {},
-        blurring=score(blur(real_a)) if alike else {},
-        real=_score_unpaired(train["b"], real_b, classifier) if "b" in train else {},  # nobody is expected to pass it
-        real_test=_classify(real_b, classifier),
-        classifier=classifier,
-        images=len(outputs),
-        names=data.names,
-    )
+    if classifier is None and any("classifier" in metric.needs for metric in metrics):
+        classifier = data.train_classifier()
+    judge = _Judge(data, metrics, classifier, protocol, intervals)
+    columns, badness = {}, {}
+    for title, source in sources.items():
+        columns[title], badness[title] = judge.measure(source), judge.badness
+    if anchors:
+        if data.alike:
+            columns["copying"] = judge.measure(Source(lambda chunk: chunk.inputs))
+            columns["blurring"] = judge.measure(Source(lambda chunk: blur(chunk.inputs)))
+        if data.train.get("b"):  # nobody is expected to pass it
+            columns["real_train_b"] = judge.measure_set(spread(data.train["b"]), {"reals"})
+        columns["real_test_b"] = judge.measure_set(data.test["b"], set())
+    count = len(data.test["a"])
+    return Evaluation(columns, metrics, classifier, count, data.names, data.real_paths, protocol, badness)
 
 
-def list_scores(aligned: bool, alike: bool) -> list[str]:
-    """Return the names of a translator's scores, where test sets are aligned or not and channels are as many or not."""
-    names = [name for name, _, _ in _ROWS]
-    return [
-        name for name in names if (aligned or name not in _OF_THE_TRUTH) and (alike or name not in _OF_ALIKE_DOMAINS)
-    ]
+def find_available(aligned: bool, alike: bool, back: bool) -> set[Need]:
+    """Return what there is beside outputs that come from test images: truths, alike inputs, the other direction."""
+    found: set[Need] = {"input", "reals"}
+    found.update(["truth"] if aligned else [], ["alike"] if alike else [], ["back"] if back else [])
+    return found
 
 
-def _score_unpaired(images: Tensor, real_b: Tensor, classifier: DomainClassifier | None) -> Scores:
-    scores = {"swd": sliced_wasserstein(images, real_b)}
-    if classifier is not None:
-        scores["kid"] = kid(classifier.describe(images), classifier.describe(real_b))
-    return scores | _classify(images, classifier)
+def list_scores(metrics: Iterable[Metric], available: set[Need]) -> list[str]:
+    """Return the names of the metrics for which there is what they need."""
+    return [metric.name for metric in metrics if metric.needs <= available]
 
 
-def _classify(images: Tensor, classifier: DomainClassifier | None) -> Scores:
-    if classifier is None:
-        return {}
-    return {"classified_b": classifier.share_of_b(images), "classified_neither": classifier.share_of_neither(images)}
+class _Judge:
+    """Measures columns against the real test images of B, which are described once."""
+
+    def __init__(
+        self,
+        data: EvaluationData,
+        metrics: Sequence[Metric],
+        classifier: DomainClassifier | None,
+        protocol: Protocol,
+        intervals: bool,
+    ) -> None:
+        self.intervals = intervals
+        self.data, self.metrics, self.classifier, self.protocol = data, metrics, classifier, protocol
+        self.always: set[Need] = {"classifier"} if classifier else set()
+        needing = [metric for metric in metrics if "reals" in metric.needs and self._can(metric)]
+        self.badness: dict[str, Tensor] = {}
+        known = {metric.name: rows for metric in needing if (rows := self._recall(metric)) is not None}
+        batches = (Batch(images, classifier=classifier) for images in data.read("b", data.real_paths))
+        others = [metric for metric in needing if metric.name not in known]
+        self.reals = known | _describe(batches, {metric.name: metric.describe_reals for metric in others})
+        for metric in others:
+            if about := self._say_what(metric):
+                keep_rows(about, self.reals[metric.name])
+
+    def measure(self, source: Source) -> Scores:
+        """Return the scores of outputs, by what is known of them."""
+        if source.make is None:
+            return self.measure_set(source.images, {"reals"})
+        found = find_available(self.data.aligned, self.data.alike, source.back is not None)
+        return self._score(self._translate(source), found)
+
+    def measure_set(self, paths: Sequence[Path], available: set[Need]) -> Scores:
+        """Return the scores of images of B, real or not."""
+        batches = (Batch(images, classifier=self.classifier) for images in self.data.read("b", paths))
+        return self._score(batches, available)
+
+    def _translate(self, source: Source) -> Iterator[Batch]:
+        for chunk, truths in self.data.chunks(self.protocol.samples):
+            assert source.make is not None
+            outputs = source.make(chunk).to(chunk.inputs.device)
+            if self.protocol.files:
+                outputs = normalise(to_pixels(outputs))
+            yield Batch(outputs, chunk.inputs, truths, source.back, self.classifier)
+
+    def _recall(self, metric: Metric) -> Tensor | None:
+        """Return a metric's rows of the real images where an earlier evaluation has kept them."""
+        return recall_rows(about) if (about := self._say_what(metric)) else None
+
+    def _say_what(self, metric: Metric) -> dict[str, object]:
+        """Return all that rows of real images depend on; nothing where they are not kept."""
+        network = metric.describe_network()
+        if not (network and self.data.prepared):
+            return {}
+        images = hash_files(self.data.real_paths)
+        return {"images": images, "prepared": self.data.prepared, "metric": metric.name, "network": network}
+
+    def _can(self, metric: Metric) -> bool:
+        return "classifier" not in metric.needs or self.classifier is not None
+
+    def _score(self, batches: Iterable[Batch], available: set[Need]) -> Scores:
+        fitting = {metric.name: metric for metric in self.metrics if metric.needs <= available | self.always}
+        rows = _describe(batches, {name: metric.describe for name, metric in fitting.items()})
+        none = torch.empty(0)
+        found = {name: metric.rate(rows[name]) for name, metric in fitting.items()}
+        self.badness = {name: rated for name, rated in found.items() if rated is not None}
+        return {
+            name: metric.score(rows[name], self.reals.get(name, none), self.intervals)
+            for name, metric in fitting.items()
+        }
 
 
-def _spread(paths: list[Path], limit: int) -> list[Path]:
-    """Return at most `limit` paths, evenly spread."""
-    step = max(1, -(-len(paths) // limit))
-    return paths[::step]
+def _describe(batches: Iterable[Batch], describers: Mapping[str, Callable[[Batch], Tensor]]) -> dict[str, Tensor]:
+    """Return the rows of all batches, by metric, looking at each batch once."""
+    rows: dict[str, list[Tensor]] = {name: [] for name in describers}
+    if describers:
+        for batch in batches:
+            for name, describe in describers.items():
+                rows[name].append(describe(batch).cpu())
+    return {name: torch.cat(found) for name, found in rows.items()}

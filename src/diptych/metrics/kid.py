@@ -2,23 +2,70 @@
 
 The unbiased estimate of the squared maximum mean discrepancy under the kernel (x·y / d + 1)³: unlike the Fréchet
 distance it does not depend on how many samples there are, so that 150 images are enough.
+https://arxiv.org/abs/1801.01401
 """
 
+from abc import abstractmethod
+
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
+
+from diptych.metrics.metric import Batch, Metric
 
 
-def kid(first: Tensor, second: Tensor) -> float:
+def measure_kid(first: Tensor, second: Tensor) -> float:
     """Return the distance of M×d and N×d features: about 0 for alike sets, or a little below."""
+    weights = [features.new_ones(len(features), dtype=torch.float64) for features in (first, second)]
+    return _combine(*_compare_all(first, second), *weights)
+
+
+class KernelDistance(Metric):
+    """KID on whatever features a subclass extracts."""
+
+    fewest = 2
+    needs = frozenset({"reals"})
+    form = "{:.4f}"
+
+    @abstractmethod
+    def describe(self, batch: Batch) -> Tensor:
+        """Return the features, N×d."""
+
+    def compare(self, rows: Tensor, reals: Tensor) -> float:
+        return measure_kid(rows, reals)
+
+    def find_deviation(self, rows: Tensor, reals: Tensor, random: Generator) -> float:
+        """Return the bootstrap's deviation, which weighs the kernel's values instead of computing them again."""
+        kernels = _compare_all(rows, reals)
+        values = [
+            _combine(*kernels, *(_draw_weights(len(features), random) for features in (rows, reals)))
+            for _ in range(self.resamples)
+        ]
+        return float(torch.tensor(values).std())
+
+
+def _compare_all(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the kernel's values within the sets, without those of a sample and itself, and between them."""
     x, y = first.double(), second.double()
-    return float(_mean_of_pairs(x) + _mean_of_pairs(y) - 2 * _compare(x, y).mean())
+    return _compare(x, x).fill_diagonal_(0), _compare(y, y).fill_diagonal_(0), _compare(x, y)
 
 
 def _compare(x: Tensor, y: Tensor) -> Tensor:
     return (x @ y.T / x.shape[1] + 1) ** 3
 
 
-def _mean_of_pairs(x: Tensor) -> Tensor:
-    """Return the kernel's mean over pairs of two different samples."""
-    similarities = _compare(x, x)
-    return (similarities.sum() - torch.trace(similarities)) / max(1, len(x) * (len(x) - 1))
+def _combine(within: Tensor, other: Tensor, between: Tensor, weights: Tensor, others: Tensor) -> float:
+    """Return the estimate in which each sample counts as often as its weight says."""
+    return float(
+        _average_pairs(within, weights)
+        + _average_pairs(other, others)
+        - 2 * (weights @ between @ others) / (weights.sum() * others.sum())
+    )
+
+
+def _average_pairs(kernel: Tensor, weights: Tensor) -> Tensor:
+    return weights @ kernel @ weights / (weights.sum().square() - weights.square().sum()).clamp_min(1)
+
+
+def _draw_weights(count: int, random: Generator) -> Tensor:
+    """Return how often each of so many samples is drawn, with replacement."""
+    return torch.bincount(torch.randint(count, (count,), generator=random), minlength=count).double()

@@ -13,7 +13,7 @@ from diptych.arguments import Amount, Count, Momentum, Pattern, Range, Rate, sug
 from diptych.errors import UserError, name_reason
 from diptych.plugins import list_modules
 
-ROOMS = ("diptych.callbacks", "diptych.losses", "diptych.methods")
+ROOMS = ("diptych.callbacks", "diptych.losses", "diptych.methods", "diptych.metrics")
 """Whose own classes may all be built, as may those of the modules that other packages offer by entry points."""
 NAMED = {
     "diptych.data": "UnpairedData",

@@ -12,6 +12,7 @@ from diptych.arguments import FilePath, Label, Part, Range, Seed, find_problem, 
 from diptych.data import UnpairedData
 from diptych.errors import UserError, name_reason
 from diptych.methods import Method
+from diptych.metrics import Metric
 from diptych.networks.registry import PRETRAINED, choose_arguments, find_network, validate
 from diptych.training.checkpoint_files import CheckpointFiles
 from diptych.training.classes import find_class, list_bounds
@@ -43,6 +44,7 @@ class Recipe:
     trainer: Part[Trainer]
     callbacks: Mapping[str, Part[Callback]]
     logger: Mapping[str, Part[Logger]] | None = None
+    metric: Mapping[str, Part[Metric]] | None = None
     objective: Label | None = None
 
 

@@ -51,8 +51,8 @@ def train(config: Mapping[str, Any], raw: Mapping[str, Any], text: str, job: Job
         resumption = choose_checkpoint(run_dir, recipe.resume)
         method = _make_method(recipe, data, resumption.path is not None)
         callbacks = [*build("callbacks", recipe.callbacks).values(), RunState(record)]
-        evaluates = any(getattr(callback, "evaluation", False) for callback in callbacks)
-        check_objective(objective, data, method.translators, evaluates)
+        measured = [metric for one in callbacks if getattr(one, "evaluation", False) for metric in one.metrics]
+        check_objective(objective, data, method.translators, measured)
         processes = job.count_processes(recipe.trainer.arguments)
         changes = resumption.check_changes(record, recipe.resume_changes == "allow", processes)
         data.make_batches(processes)  # raises where there are none

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from diptych.metrics import Source
 from diptych.networks import IterativeNetwork, StyleNetwork
 from diptych.translators.network_translator import NetworkTranslator
 from diptych.translators.style import Style
@@ -46,19 +47,24 @@ def _find_variants(translator: NetworkTranslator, references: Tensor) -> Iterato
         yield from (Variant(f"seed {seed}", {"seed": seed}) for seed in range(1 if counts else 0, _SHOWN))
 
 
-def translate_like(translator: NetworkTranslator, content: Tensor, references: Tensor) -> Tensor:
+def translate_like(translator: NetworkTranslator, content: Tensor, references: Tensor, first: int = 0) -> Tensor:
     """Translate N×C×H×W images, each in the style of its own of the references where the translator takes any image.
 
     One that knows a few styles takes them in turn; one that draws samples gives image i the seed i: a single style or
-    sample would say nothing of their variety.
+    sample would say nothing of their variety. `first` is the number of the first image.
     """
     network = translator.network
     names = network.style_names if isinstance(network, StyleNetwork) else []
     if names:
-        styles = [names[number % len(names)] for number in range(len(content))]
+        styles = [names[number % len(names)] for number in range(first, first + len(content))]
         return torch.cat([translator(image, name) for name, image in zip(styles, content.split(1), strict=True)])
     if isinstance(network, StyleNetwork) and network.takes("image"):
         return translator(content, Style(image=references.to(content)[torch.arange(len(content)) % len(references)]))
     if translator.takes_seed:
-        return torch.cat([translator(image, seed=seed) for seed, image in enumerate(content.split(1))])
+        return torch.cat([translator(image, seed=seed) for seed, image in enumerate(content.split(1), first)])
     return translator(content)
+
+
+def make_source(translator: NetworkTranslator, back: NetworkTranslator | None = None) -> Source:
+    """Return what is measured of a translator; `back` is that of the other direction."""
+    return Source(lambda chunk: translate_like(translator, chunk.inputs, chunk.references, chunk.number), back)
