@@ -1,6 +1,6 @@
 """Optional terms from a recipe alone: `+extra=gram`, or any image-level loss on two of the rendered images."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from torch import Tensor
@@ -8,6 +8,7 @@ from torch import Tensor
 from diptych.errors import UserError
 from diptych.losses.precision import in_float32
 from diptych.methods.player import Images
+from diptych.methods.weights import Weights
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,21 @@ class Extra:
             counts = f"{self.image} has {image.shape[1]} channels, {self.reference} has {reference.shape[1]}"
             raise UserError(f"{key}: {counts}; leave the term out")
         return in_float32(self.loss)(image, reference)
+
+
+def weigh_extras(
+    extras: Mapping[str, Extra], weights: Weights, players: Sequence[str], directions: Collection[str]
+) -> None:
+    """Give extras' terms the weights that are said beside them; `UserError` where there is no such player or weight."""
+    for name, extra in extras.items():
+        extra.require_player(key := f"method.extras.{name}", players)
+        weights.add_part(key, extra.player, expand_directions(name, extra, directions), extra.weight)
+
+
+def expand_all(extras: Mapping[str, Extra], directions: Collection[str]) -> dict[str, Extra]:
+    """Return the extras by their terms."""
+    expanded = [expand_directions(name, extra, directions) for name, extra in extras.items()]
+    return {term: extra for terms in expanded for term, extra in terms.items()}
 
 
 def expand_directions(name: str, extra: Extra, directions: Iterable[str]) -> dict[str, Extra]:
