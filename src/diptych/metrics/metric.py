@@ -95,6 +95,10 @@ class Metric(ABC):
         """Return the value of few outputs, against N×C×H×W real images of B."""
         return self.compare(self.describe(batch), self.describe_reals(Batch(reals)) if "reals" in self.needs else reals)
 
+    def describe_network(self) -> dict[str, str]:
+        """Return which network images are described by, with library, version and the hash of its weights."""
+        return {}
+
     def find_deviation(self, rows: Tensor, reals: Tensor, random: Generator) -> float:
         """Return the standard deviation of the value over images drawn again, with replacement (Efron 1979)."""
         values = [self.compare(_resample(rows, random), _resample(reals, random)) for _ in range(self.resamples)]

@@ -1,0 +1,235 @@
+"""The field's metrics: formulas against the libraries' own functions, and networks whose weights are a file's."""
+
+import math
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from scipy.linalg import sqrtm
+from torch import Tensor, nn
+from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3, FeatureExtractorInceptionV3
+from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
+from torch_fidelity.metric_kid import kid_features_to_metric
+from torch_fidelity.metric_prc import prc_features_to_metric
+
+from diptych.errors import DataError, MachineError, UserError
+from diptych.images import normalise, to_pixels
+from diptych.metrics import Batch
+from diptych.metrics.extractor import resize_clean
+from diptych.metrics.frechet import measure_frechet
+from diptych.metrics.inception import Inception
+from diptych.metrics.network import get_network
+from diptych.metrics.registry import list_metrics
+
+FIELD = ["fid", "kid", "precision", "recall", "density", "coverage"]
+OFFLINE = r"cannot be downloaded from https://\S+ \(there is no network\).* weights=FILE$"
+NOT_INSTALLED = r"^(torch_fidelity|timm|huggingface_hub)\S* is not installed: pip install 'diptych\[metrics\]'$"
+
+
+def draw(count: int, size: int, seed: int, shift: float = 0.0) -> Tensor:
+    return torch.randn(count, size, generator=torch.Generator().manual_seed(seed)) + shift
+
+
+def draw_images(count: int, channels: int = 3, height: int = 40, width: int = 40, seed: int = 0) -> Tensor:
+    return torch.rand(count, channels, height, width, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+
+
+def make(name: str, **arguments: Any) -> Any:
+    return list_metrics()[name](**arguments)
+
+
+@pytest.mark.parametrize(("first", "second"), [(12, 9), (12, 90), (300, 200)])
+def test_frechet_against_torch_fidelity_and_scipy(first: int, second: int) -> None:
+    """Of fewer and of more images than there are features, which are correlated."""
+    mixing = draw(24, 24, 9)
+    x, y = draw(first, 24, 0).double() @ mixing.double(), draw(second, 24, 1, 0.3).double() @ mixing.double()
+    statistics = [fid_features_to_statistics(features) for features in (x, y)]
+    found = measure_frechet(x, y)
+    theirs = fid_statistics_to_metric(*statistics, verbose=False)["frechet_inception_distance"]
+    assert found == pytest.approx(theirs, rel=1e-5)
+    root = sqrtm(statistics[0]["sigma"] @ statistics[1]["sigma"]).real
+    shift = np.square(statistics[0]["mu"] - statistics[1]["mu"]).sum()
+    traces = sum(np.trace(part["sigma"]) for part in statistics)
+    assert found == pytest.approx(shift + traces - 2 * np.trace(root), rel=1e-4)
+    assert measure_frechet(x, x.flip(0)) == pytest.approx(0, abs=1e-8 * traces)
+    assert math.isnan(measure_frechet(x[:1], y))
+
+
+def test_kid_against_torch_fidelity() -> None:
+    x, y = draw(50, 16, 0), draw(50, 16, 1, 0.5)
+    theirs = kid_features_to_metric(x.double(), y.double(), kid_subsets=1, kid_subset_size=50, verbose=False)
+    assert make("kid").compare(x, y) == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-6)
+
+
+def test_precision_and_recall_against_torch_fidelity() -> None:
+    outputs, reals = draw(60, 6, 0), draw(45, 6, 1, 0.7)
+    theirs = prc_features_to_metric(outputs, reals, verbose=False)
+    for name in ("precision", "recall"):
+        assert make(name).compare(outputs, reals) == pytest.approx(theirs[name], abs=1e-6)
+        assert 0 < theirs[name] < 1
+    assert theirs["precision"] != theirs["recall"]
+
+
+def test_density_and_coverage_against_their_definitions() -> None:
+    outputs, reals, k = draw(30, 4, 0), draw(25, 4, 1, 0.5), 5
+    radii = [sorted(float((real - other).norm()) for other in reals)[k] for real in reals]
+    inside = [
+        [float((real - output).norm()) <= radius for output in outputs]
+        for real, radius in zip(reals, radii, strict=True)
+    ]
+    assert make("density").compare(outputs, reals) == pytest.approx(sum(map(sum, inside)) / (k * 30))
+    assert make("coverage").compare(outputs, reals) == pytest.approx(sum(map(any, inside)) / 25)
+    assert math.isnan(make("density").score(outputs[:5], reals).value)
+    assert math.isnan(make("coverage").score(outputs, reals[:5]).deviation)
+
+
+@pytest.mark.parametrize("name", ["fid", "kid", "precision", "recall", "density", "coverage"])
+def test_the_deviation_is_that_of_other_draws(name: str) -> None:
+    """Roughly, and rather too large: what a distance's interval is for is not to be believed too soon."""
+    metric = make(name)
+    sets = [(draw(80, 8, 2 * seed, 0.5), draw(80, 8, 2 * seed + 1)) for seed in range(60)]
+    values = torch.tensor([metric.compare(*pair) for pair in sets])
+    deviations = torch.tensor([metric.score(*pair).deviation for pair in sets[:8]])
+    assert 0.7 < float(deviations.mean() / values.std()) < 2
+
+
+def scale(network: nn.Module) -> nn.Module:
+    """Draw weights that neither let numbers vanish nor grow."""
+    torch.manual_seed(0)
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(module.weight)
+    return network.eval()
+
+
+@pytest.fixture(scope="module")
+def inception(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of random weights in torch-fidelity's format."""
+
+    class Unfilled(FeatureExtractorInceptionV3):
+        def load_state_dict(self, *args: Any, **kwargs: Any) -> Any: ...
+
+    path = tmp_path_factory.mktemp("weights") / "inception.pth"
+    empty = path.with_name("empty.pth")
+    torch.save({}, empty)
+    torch.save(scale(Unfilled("x", ["2048"], feature_extractor_weights_path=empty)).state_dict(), path)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def forget() -> Any:
+    yield
+    get_network.cache_clear()
+
+
+def test_inception_is_torch_fidelitys(inception: Path) -> None:
+    state = torch.get_rng_state()
+    extractor = get_network(Inception, "tf", str(inception))
+    assert torch.equal(torch.get_rng_state(), state)
+    images = normalise(to_pixels(draw_images(3)))
+    theirs = FeatureExtractorInceptionV3("x", ["2048"], feature_extractor_weights_path=inception)
+    features = extractor(images)
+    assert torch.equal(features, theirs(to_pixels(images))[0])
+    assert features.shape == (3, 2048)
+    assert features.std() > 1e-3
+    grey = extractor(images[:, :1])
+    assert torch.equal(grey, extractor(images[:, :1].repeat(1, 3, 1, 1)))
+    assert extractor(draw_images(3, 4)).isnan().all()
+    assert torch.equal(extractor(images + 0.2 / 255), features)  # as saved files would be
+    assert get_network(Inception, "tf", str(inception)) is extractor
+    told = extractor.describe()
+    assert told["library"] == f"torch-fidelity {version('torch-fidelity')}"
+    assert (told["weights"], len(told["sha256"]), told["resize"]) == ("inception.pth", 64, "tf 299")
+
+
+def test_clean_resizing_is_torchs_antialiased_bicubic(inception: Path) -> None:
+    """Which follows Pillow; nothing is rounded. At the network's own size both ways are the same."""
+    pixels = to_pixels(draw_images(2, 3, 70, 50))
+    for side in (20, 99):
+        size = {"size": (side, side), "mode": "bicubic", "antialias": True, "align_corners": False}
+        theirs = F.interpolate(pixels.float(), **size).clamp(0, 255)
+        assert torch.allclose(resize_clean(pixels, side), theirs, atol=2e-3)
+    tf, clean = (get_network(Inception, resize, str(inception)) for resize in ("tf", "clean"))
+    images = draw_images(1, 3, 299, 299)
+    assert torch.allclose(tf(images), clean(images), rtol=1e-4, atol=1e-5)
+    images = draw_images(1, 3, 400, 400)
+    assert not torch.allclose(tf(images), clean(images), rtol=1e-2)
+    with pytest.raises(UserError, match="it is tf or clean"):
+        make("fid", resize="nice").describe(Batch(images))
+
+
+def test_metrics_share_what_a_network_sees(inception: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    extract = Inception.extract
+    monkeypatch.setattr(Inception, "extract", lambda self, pixels: seen.append(len(pixels)) or extract(self, pixels))
+    batch = Batch(draw_images(4))
+    rows = [make(name, weights=str(inception)).describe(batch) for name in ("fid", "kid")]
+    assert seen == [4]
+    assert torch.equal(*rows)
+    assert make("fid", weights=str(inception)).score(rows[0], rows[0] + 1).value == pytest.approx(2048, rel=1e-3)
+
+
+def test_other_numbers_of_channels_have_no_score(inception: Path) -> None:
+    metric = make("fid", weights=str(inception))
+    rows = metric.describe(Batch(draw_images(5, 2)))
+    assert math.isnan(metric.score(rows, rows).value)
+
+
+def test_files_that_are_no_weights_of_a_network_are_named(tmp_path: Path) -> None:
+    (tmp_path / "text.pth").write_text("nothing")
+    torch.save({"a": torch.ones(1)}, tmp_path / "other.pth")
+    torch.save(nn.Linear(1, 1), tmp_path / "code.pth")
+    for name in ("text", "other", "code", "missing"):
+        with pytest.raises(DataError, match=rf"{name}\.pth: "):
+            make("fid", weights=str(tmp_path / f"{name}.pth")).describe(Batch(draw_images(1)))
+
+
+@pytest.fixture
+def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache, and nothing that can be downloaded."""
+
+    def refuse(*args: Any, **kwargs: Any) -> Any:
+        raise OSError("there is no network")
+
+    monkeypatch.setattr("diptych.metrics.network.get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr("diptych.metrics.network.download_url_to_file", refuse)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", refuse)
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *args: None)
+    return tmp_path
+
+
+def pair(count: int = 1) -> Batch:
+    images = draw_images(count)
+    return Batch(images, images, images)
+
+
+@pytest.mark.parametrize("name", FIELD)
+def test_without_a_network_a_line_says_which_file_is_missing(name: str, offline: Path) -> None:
+    with pytest.raises(MachineError, match=OFFLINE) as error:
+        make(name).describe(pair())
+    assert "\n" not in str(error.value)
+
+
+def test_what_torch_has_kept_is_taken(offline: Path, inception: Path) -> None:
+    with pytest.raises(MachineError, match=r"whose SHA-256 begins with 6726825d"):
+        make("fid").describe(pair())
+    path = offline / "checkpoints" / URL_INCEPTION_V3.rpartition("/")[2]
+    path.symlink_to(inception)
+    assert make("fid").describe(pair()).shape == (1, 2048)
+    assert make("fid").describe_network()["weights"] == path.name
+
+
+@pytest.mark.parametrize("name", FIELD)
+def test_without_the_library_a_line_says_how_to_install_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for library in ("torch_fidelity", "timm", "huggingface_hub"):
+        for module in [known for known in sys.modules if known.split(".")[0] == library]:
+            monkeypatch.delitem(sys.modules, module)
+        monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(MachineError, match=NOT_INSTALLED):
+        make(name).describe(pair())
