@@ -110,6 +110,8 @@ class Network:
         """Return what `make` makes of the weights; `DataError` where they are not those of the network."""
         state = read_state(self.path)
         try:
+            if not state:
+                raise KeyError("nothing")
             with torch.random.fork_rng(devices=[]):  # libraries draw weights before they take these
                 return make(state)
         except (KeyError, RuntimeError) as error:
