@@ -37,7 +37,7 @@ class KernelDistance(Metric):
         """Return the bootstrap's deviation, which weighs the kernel's values instead of computing them again."""
         kernels = _compare_all(rows, reals)
         values = [
-            _combine(*kernels, *(_draw_weights(len(features), random) for features in (rows, reals)))
+            _combine(*kernels, *(draw_weights(len(features), random) for features in (rows, reals)))
             for _ in range(self.resamples)
         ]
         return float(torch.tensor(values).std())
@@ -66,6 +66,6 @@ def _average_pairs(kernel: Tensor, weights: Tensor) -> Tensor:
     return weights @ kernel @ weights / (weights.sum().square() - weights.square().sum()).clamp_min(1)
 
 
-def _draw_weights(count: int, random: Generator) -> Tensor:
+def draw_weights(count: int, random: Generator) -> Tensor:
     """Return how often each of so many samples is drawn, with replacement."""
     return torch.bincount(torch.randint(count, (count,), generator=random), minlength=count).double()
