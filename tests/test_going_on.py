@@ -111,16 +111,6 @@ def test_only_paths_in_the_run_folder_move_with_it(folder: str, tmp_path: Path) 
         before.check_changes(moved | {"beside": "/elsewhere/x"}, allowed=False)
 
 
-def test_another_number_of_processes_is_a_change(tmp_path: Path) -> None:
-    """However many `trainer.devices=auto` are where it goes on."""
-    header = {"format": 2, "recipe": {"seed": 1}, "processes": [{}, {}]}
-    before = Resumption(tmp_path / "last.ckpt", {"diptych": header})
-    assert before.check_changes({"seed": 1}, allowed=False, processes=2) == []
-    with pytest.raises(UserError, match=r"differs from that of .* \(processes: 2 → 1\)"):
-        before.check_changes({"seed": 1}, allowed=False, processes=1)
-    assert before.check_changes({"seed": 1}, True, processes=1) == ["changed since the checkpoint: processes: 2 → 1"]
-
-
 @pytest.mark.parametrize("state", [b"\xff\xfe\0", b"", bytes(64), b"seven"])
 def test_a_damaged_mark_of_the_end_is_none(state: bytes, tmp_path: Path) -> None:
     (tmp_path / "finished").write_bytes(state)

@@ -1,6 +1,6 @@
 """Optional terms from a recipe alone: `+extra=gram`, or any image-level loss on two of the rendered images."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from torch import Tensor
@@ -56,3 +56,11 @@ def expand_directions(name: str, extra: Extra, directions: Iterable[str]) -> dic
         )
         expanded[f"{name}_{source}{target}"] = replace(extra, image=image or "", reference=reference)
     return expanded
+
+
+def choose_extras(
+    extras: Mapping[str, Extra], directions: Iterable[str], weigh: Callable[[str, str], float]
+) -> dict[str, Extra]:
+    """Return those of the directions' extras that have a weight, by player and term, by the names of their terms."""
+    named = [expand_directions(name, extra, directions) for name, extra in extras.items()]
+    return {term: extra for terms in named for term, extra in terms.items() if weigh(extra.player, term)}

@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from diptych.arguments import Positive
 from diptych.errors import UserError
-from diptych.methods.extra import Extra, expand_directions
+from diptych.methods.extra import Extra, choose_extras, expand_directions
 from diptych.methods.player import Images, MakeOptimizer, Player, Stateful, Terms, require_players
 from diptych.methods.rendering import Recall, Render, Rendering, WholeBatch
 from diptych.methods.schedule import Schedule
@@ -123,8 +123,7 @@ class Method(LightningModule):
         return optimizers
 
     def _list_optimizers(self) -> list[Optimizer]:
-        optimizers = self.optimizers()
-        return optimizers if isinstance(optimizers, list) else [optimizers]  # type: ignore[return-value, list-item]
+        return optimizers if isinstance(optimizers := self.optimizers(), list) else [optimizers]  # type: ignore[return-value, list-item]
 
     def check(self, data: Any) -> None:
         """Raise `UserError` where the data, or parts of the recipe, are not what the method needs."""
@@ -132,15 +131,11 @@ class Method(LightningModule):
             raise UserError(f"{type(self).__name__} learns from pairs: data.paired=true")
         require_players("method.clip", self.clip, players := [player.name for player in self.players()])
         for name, extra in self.extras.items():
-            extra.require_player(f"method.extras.{name}", players)
-            terms = expand_directions(name, extra, self.translators)
-            self.weights.add_part(f"method.extras.{name}", extra.player, terms, extra.weight)
+            extra.require_player(key := f"method.extras.{name}", players)
+            self.weights.add_part(key, extra.player, expand_directions(name, extra, self.translators), extra.weight)
 
     def on_fit_start(self) -> None:
         """Learn the length of an epoch from the data, and which extras are weighted in which directions."""
-        data = self.trainer.datamodule  # type: ignore[attr-defined]
-        self.check(data)
+        self.check(data := self.trainer.datamodule)  # type: ignore[attr-defined]
         self.images_per_epoch = getattr(data, "images_per_epoch", 1)
-        terms = [expand_directions(name, extra, self.translators) for name, extra in self.extras.items()]
-        expanded = {term: extra for one in terms for term, extra in one.items()}
-        self.extras = {term: extra for term, extra in expanded.items() if self.weights.get(extra.player, term)}
+        self.extras = choose_extras(self.extras, self.translators, self.weights.get)
