@@ -15,6 +15,7 @@ from test_train import CONF, ROOT, load, make_overrides, run, run_apart, train
 
 from diptych.errors import UserError
 from diptych.training.job import Job, find_job
+from diptych.training.resume import Resumption
 
 pytestmark = [pytest.mark.reliability, pytest.mark.skipif(os.name != "posix", reason="processes are POSIX")]
 TWO = ["experiment=custom", "trainer=ddp", "trainer.accelerator=cpu"]
@@ -154,6 +155,16 @@ def test_several_devices_go_together_as_by_the_trainer_for_them() -> None:
             Job(sweeps=True).arrange(settings)
     for settings in ({"devices": 2, "strategy": "ddp_spawn"}, {"devices": [3]}, {"devices": 1}, {}):
         assert Job().arrange(settings) == {}
+
+
+def test_another_number_of_processes_is_a_change(tmp_path: Path) -> None:
+    """However many `trainer.devices=auto` are where it goes on."""
+    header = {"format": 2, "recipe": {"seed": 1}, "processes": [{}, {}]}
+    before = Resumption(tmp_path / "last.ckpt", {"diptych": header})
+    assert before.check_changes({"seed": 1}, allowed=False, processes=2) == []
+    with pytest.raises(UserError, match=r"differs from that of .* \(processes: 2 → 1\)"):
+        before.check_changes({"seed": 1}, allowed=False, processes=1)
+    assert before.check_changes({"seed": 1}, True, processes=1) == ["changed since the checkpoint: processes: 2 → 1"]
 
 
 def test_several_nodes_need_somebody_who_starts_them(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,9 +14,6 @@ from test_resume import WHOLE, find_differences
 from test_safety import is_finite
 from test_train import ROOT, load, make_overrides, run, run_apart
 
-from diptych.errors import UserError
-from diptych.training.resume import Resumption
-
 pytestmark = pytest.mark.reliability
 
 TWO = ["trainer.accelerator=cpu", "trainer.devices=2"]  # trainer=ddp, without being said
@@ -92,13 +89,3 @@ def test_constant_and_half_black_pictures_give_no_nan(
     run(monkeypatch, *overrides, "trainer.limit_train_batches=1.0")
     assert load(tmp_path / "run")["diptych"]["iteration"] == 4 * int(epochs)
     assert is_finite(tmp_path / "run")
-
-
-def test_another_number_of_processes_is_a_change(tmp_path: Path) -> None:
-    """However many `trainer.devices=auto` are where it goes on."""
-    header = {"format": 2, "recipe": {"seed": 1}, "processes": [{}, {}]}
-    before = Resumption(tmp_path / "last.ckpt", {"diptych": header})
-    assert before.check_changes({"seed": 1}, allowed=False, processes=2) == []
-    with pytest.raises(UserError, match=r"differs from that of .* \(processes: 2 → 1\)"):
-        before.check_changes({"seed": 1}, allowed=False, processes=1)
-    assert before.check_changes({"seed": 1}, True, processes=1) == ["changed since the checkpoint: processes: 2 → 1"]

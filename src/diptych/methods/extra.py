@@ -1,6 +1,6 @@
 """Optional terms from a recipe alone: `+extra=gram`, or any image-level loss on two of the rendered images."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from torch import Tensor
@@ -8,7 +8,6 @@ from torch import Tensor
 from diptych.errors import UserError
 from diptych.losses.precision import in_float32
 from diptych.methods.player import Images
-from diptych.methods.weights import Weights
 
 
 @dataclass(frozen=True)
@@ -45,21 +44,6 @@ class Extra:
         return in_float32(self.loss)(image, reference)
 
 
-def weigh_extras(
-    extras: Mapping[str, Extra], weights: Weights, players: Sequence[str], directions: Collection[str]
-) -> None:
-    """Give extras' terms the weights that are said beside them; `UserError` where there is no such player or weight."""
-    for name, extra in extras.items():
-        extra.require_player(key := f"method.extras.{name}", players)
-        weights.add_part(key, extra.player, expand_directions(name, extra, directions), extra.weight)
-
-
-def expand_all(extras: Mapping[str, Extra], directions: Collection[str]) -> dict[str, Extra]:
-    """Return the extras by their terms."""
-    expanded = [expand_directions(name, extra, directions) for name, extra in extras.items()]
-    return {term: extra for terms in expanded for term, extra in terms.items()}
-
-
 def expand_directions(name: str, extra: Extra, directions: Iterable[str]) -> dict[str, Extra]:
     """Return the extra by its name, or one for each direction (`ab`, `ba`) where it names `{source}` or `{target}`."""
     if "{" not in f"{extra.image}{extra.reference}":
@@ -72,3 +56,11 @@ def expand_directions(name: str, extra: Extra, directions: Iterable[str]) -> dic
         )
         expanded[f"{name}_{source}{target}"] = replace(extra, image=image or "", reference=reference)
     return expanded
+
+
+def choose_extras(
+    extras: Mapping[str, Extra], directions: Iterable[str], weigh: Callable[[str, str], float]
+) -> dict[str, Extra]:
+    """Return those of the directions' extras that have a weight, by player and term, by the names of their terms."""
+    named = [expand_directions(name, extra, directions) for name, extra in extras.items()]
+    return {term: extra for terms in named for term, extra in terms.items() if weigh(extra.player, term)}

@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from diptych.arguments import Positive
 from diptych.errors import UserError
-from diptych.methods.extra import Extra, expand_all, weigh_extras
+from diptych.methods.extra import Extra, choose_extras, expand_directions
 from diptych.methods.player import Images, MakeOptimizer, Player, Stateful, Terms, require_players
 from diptych.methods.rendering import Recall, Render, Rendering, WholeBatch
 from diptych.methods.schedule import Schedule
@@ -108,8 +108,8 @@ class Method(LightningModule):
         self.log_dict({f"{player.name}/{term}": value for term, value in totals.items()})
 
     def _compute_extras(self, player: Player, images: Images) -> Terms:
-        mine = [(name, extra) for name, extra in self.extras.items() if extra.player == player.name]
-        return {name: extra.compute(f"method.extras.{name}", images) for name, extra in mine}
+        mine = {name: extra for name, extra in self.extras.items() if extra.player == player.name}
+        return {name: extra.compute(f"method.extras.{name}", images) for name, extra in mine.items()}
 
     def configure_optimizers(self) -> list[Optimizer]:
         """Return one optimizer per player, in the order of the players."""
@@ -123,19 +123,19 @@ class Method(LightningModule):
         return optimizers
 
     def _list_optimizers(self) -> list[Optimizer]:
-        found = self.optimizers()
-        return found if isinstance(found, list) else [found]  # type: ignore[return-value, list-item]
+        return optimizers if isinstance(optimizers := self.optimizers(), list) else [optimizers]  # type: ignore[return-value, list-item]
 
     def check(self, data: Any) -> None:
         """Raise `UserError` where the data, or parts of the recipe, are not what the method needs."""
         if self.needs_pairs and not getattr(data, "paired", True):
             raise UserError(f"{type(self).__name__} learns from pairs: data.paired=true")
         require_players("method.clip", self.clip, players := [player.name for player in self.players()])
-        weigh_extras(self.extras, self.weights, players, self.translators)
+        for name, extra in self.extras.items():
+            extra.require_player(key := f"method.extras.{name}", players)
+            self.weights.add_part(key, extra.player, expand_directions(name, extra, self.translators), extra.weight)
 
     def on_fit_start(self) -> None:
         """Learn the length of an epoch from the data, and which extras are weighted in which directions."""
         self.check(data := self.trainer.datamodule)  # type: ignore[attr-defined]
         self.images_per_epoch = getattr(data, "images_per_epoch", 1)
-        terms = expand_all(self.extras, self.translators)
-        self.extras = {term: extra for term, extra in terms.items() if self.weights.get(extra.player, term)}
+        self.extras = choose_extras(self.extras, self.translators, self.weights.get)

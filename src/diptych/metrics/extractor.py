@@ -48,11 +48,11 @@ class FeatureMetric(Metric):
     def describe_network(self) -> dict[str, str]:
         return self.extractor.describe()
 
-    def score(self, rows: Tensor, reals: Tensor, seed: int = 0) -> Score:
+    def score(self, rows: Tensor, reals: Tensor, interval: bool = True) -> Score:
         """Return value and uncertainty: NaN where images could not be described."""
         if rows.isnan().any() or reals.isnan().any():
             return Score(math.nan, math.nan, len(rows))
-        return super().score(rows, reals, seed)
+        return super().score(rows, reals, interval)
 
 
 def to_rgb(images: Tensor) -> Tensor | None:

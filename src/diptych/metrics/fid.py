@@ -6,7 +6,7 @@ from diptych.metrics.network import get_network
 
 
 class FID(FrechetDistance):
-    """To real images of B; `resize` is `tf` (pytorch-fid, torch-fidelity) or `clean` (clean-fid)."""
+    """To real images of B; `resize` is `tf` (torch-fidelity), `torch` (pytorch-fid) or `clean` (clean-fid)."""
 
     name = "fid"
     title = "FID"

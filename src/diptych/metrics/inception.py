@@ -8,6 +8,7 @@ import io
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from diptych.errors import UserError
@@ -21,15 +22,16 @@ _SMALLEST = 75  # below, Inception's layers have nothing left
 class Inception(Extractor):
     """The network of TensorFlow's FID as torch-fidelity ports it; 2048 numbers after its pooling.
 
-    `resize`: `tf` (bilinear and aliased, as FID was published and pytorch-fid, torch-fidelity do) or `clean`.
+    `resize`: `tf` (bilinear and aliased, as FID was published and torch-fidelity does), `torch` (bilinear and aliased, from
+    the middle of pixels, as pytorch-fid does) or `clean` (Pillow's, smoothed).
     """
 
     name = "Inception-v3 (TensorFlow, 2015-12-05)"
     library = "torch-fidelity"
 
     def __init__(self, resize: str = "tf", weights: str | None = None) -> None:
-        if resize not in ("tf", "clean"):
-            raise UserError(f"resize={resize}: it is tf or clean")
+        if resize not in ("tf", "torch", "clean"):
+            raise UserError(f"resize={resize}: it is tf, torch or clean")
         module = require("torch_fidelity.feature_extractor_inceptionv3")
         super().__init__(AtURL(module.URL_INCEPTION_V3), weights)
         self.resize = f"{resize} {_SIDE}"  # type: ignore[misc]
@@ -43,6 +45,9 @@ class Inception(Extractor):
     def extract(self, pixels: Tensor) -> Tensor:
         if self.resize.startswith("tf"):
             return self.network(pixels)[0]
+        if self.resize.startswith("torch"):
+            resized = F.interpolate(pixels.float(), size=(_SIDE, _SIDE), mode="bilinear", align_corners=False)
+            return self.trunk(resized / 127.5 - 1)  # pytorch-fid's range
         return self.trunk((resize_clean(pixels, _SIDE) - 128) / 128)  # what the network does after its own resizing
 
 

@@ -54,7 +54,7 @@ class Resumption:
             for key in sorted(before.keys() | now.keys())
             if not _is_same(before.get(key), now.get(key)) and not any(fnmatch(key, pattern) for pattern in _HARMLESS)
         ]
-        if processes not in (None, trained := len(header["processes"])):
+        if processes is not None and processes != (trained := len(header["processes"])):
             grave.append(f"processes: {trained} → {processes}")
         if grave and not allowed:
             raise UserError(
