@@ -100,7 +100,7 @@ def test_clean_resizing_is_torchs_antialiased_bicubic(inception: Path) -> None:
     images = draw_images(1, 3, 299, 299)
     assert torch.allclose(tf(images), clean(images), rtol=1e-4, atol=1e-5)
     assert not torch.allclose(*(network(draw_images(1, 3, 400, 400)) for network in (tf, clean)), rtol=1e-2)
-    with pytest.raises(UserError, match="it is tf or clean"):
+    with pytest.raises(UserError, match="it is tf, torch or clean"):
         make("fid", resize="nice").describe(Batch(images))
 
 

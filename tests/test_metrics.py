@@ -27,6 +27,7 @@ from diptych.metrics import (
 from diptych.metrics.faults import blur
 from diptych.metrics.kid import measure_kid
 from diptych.metrics.metric import METRICS
+from diptych.metrics.record import make_record
 from diptych.metrics.registry import list_metrics, make_metrics
 from diptych.networks import build
 from diptych.networks.initialisation import initialise
@@ -257,7 +258,7 @@ def test_the_share_stands_beside_references_under_the_domains_names() -> None:
     row = next(line for line in text.splitlines() if "classified as day[/b]" in line)
     assert [cell.strip() for cell in row.split("│")[2:-1]] == ["91.4%", "91.4%", "2.3%", "95.3%"]
     assert "no measure of quality" in " ".join(text.split())
-    plain = result.to_dict()["columns"]
+    plain = make_record(result)["columns"]
     assert isinstance(plain, dict)
     assert plain["blurring"]["classified_b"] == pytest.approx(
         {"value": 0.023, "low": 0.0034, "high": 0.0426, "images": 9}

@@ -22,8 +22,8 @@ _SMALLEST = 75  # below, Inception's layers have nothing left
 class Inception(Extractor):
     """The network of TensorFlow's FID as torch-fidelity ports it; 2048 numbers after its pooling.
 
-    `resize`: `tf` (bilinear and aliased, as FID was published and torch-fidelity does), `torch` (bilinear and aliased, from
-    the middle of pixels, as pytorch-fid does) or `clean` (Pillow's, smoothed).
+    `resize`: `tf` (bilinear and aliased, as FID was published and torch-fidelity does), `torch` (the same between the
+    middles of pixels, as pytorch-fid does) or `clean` (Pillow's, smoothed).
     """
 
     name = "Inception-v3 (TensorFlow, 2015-12-05)"

@@ -94,8 +94,8 @@ PROTOCOLS = {
         ),
         Protocol(
             "stargan2",
-            "Choi et al. 2020: ten outputs for each input against the training images of the target domain (their Inception "
-            "is torchvision's, here it is TensorFlow's: numbers are near theirs, not theirs)",
+            "Choi et al. 2020: ten outputs for each input against the training images of the target domain; their "
+            "Inception is torchvision's, here it is TensorFlow's: numbers are near theirs, not theirs",
             {"fid": {"resize": "torch"}},
             reals="train",
             size=256,
