@@ -7,6 +7,7 @@ import pickle
 import random
 import struct
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,55 @@ def repeat_entry(path: Path) -> None:
     more = b"".join(last[:-1] + bytes([48 + number]) for number in range(1, 60))
     tail = struct.pack("<4sHHHHIIH", b"PK\x05\x06", 0, 0, 61, 61, size + len(more), start, 0)
     path.write_bytes(data[:start] + entries + more + tail)
+
+
+LARGE = 700 * 10**6  # bytes that an array of them would take, filled with zeros
+
+
+def make_large() -> bytes:
+    return call("builtins bytearray", b"J" + struct.pack("<i", LARGE))
+
+
+def write_before_archive(path: Path) -> None:
+    """Write what torch reads by its first bytes, and behind it an archive, which Python finds from the end."""
+    start = [pickle.dumps(one, 2) for one in (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True})]
+    torch.save({"x": torch.zeros(2)}, path)
+    path.write_bytes(b"".join([*start, make_large(), pickle.dumps([], 2)]) + path.read_bytes())
+
+
+def spoil_end(path: Path) -> None:
+    """Write an archive in whose last bytes Python sees a broken end, and whose first are five pickles too."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in (("\nN.N.N.N.N.", b""), ("data.pkl", make_large()), ("version", b"3\n")):
+            archive.writestr(zipfile.ZipInfo(f"a/{name}"), content)  # of 1980: letters alone
+    path.write_bytes(path.read_bytes() + b"PK\5\6")
+
+
+def add_member(path: Path, name: str, first: bool = True) -> None:
+    """Write an archive with another pickle, under a name that torch may take for that of its own."""
+    torch.save({"x": torch.zeros(2)}, path)
+    with zipfile.ZipFile(path) as plain:
+        members = [(f"x/{name.partition('/')[2]}", plain.read(name)) for name in plain.namelist()]
+    members.insert(0 if first else len(members), (name, make_large()))
+    with zipfile.ZipFile(path, "w") as archive:
+        for member in members:
+            archive.writestr(*member)
+
+
+def hide_directory(path: Path) -> None:
+    """Write an archive with two directories: Python takes the one before the end, torch the one it is sent to."""
+    content, ends = b"", []
+    for program in (make_large(), b"\x80\x02}."):
+        entries = b""
+        for name, data in ((b"a/data.pkl", program), (b"a/version", b"3\n"), (b"a/byteorder", b"little")):
+            words = struct.pack("<5H3I2H", 20, 0, 0, 0, 33, zlib.crc32(data), len(data), len(data), len(name), 0)
+            entries += b"PK\1\2" + struct.pack("<H", 20) + words + struct.pack("<3H2I", 0, 0, 0, 0, len(content)) + name
+            content += b"PK\3\4" + words + name + data
+        ends.append(len(content + entries))
+        end = struct.pack("<4sQ2H2I4Q", b"PK\6\6", 44, 45, 45, 0, 0, 3, 3, len(entries), len(content))
+        content += entries + end
+    content += struct.pack("<4sIQI", b"PK\6\7", 0, ends[0], 1)
+    path.write_bytes(content + b"PK\5\6" + bytes(4) + b"\xff" * 12 + bytes(2))
 
 
 def share_one_tensor(path: Path) -> None:
@@ -146,6 +196,12 @@ HOSTILE: dict[str, Callable[[Path], Any]] = {
     "third.pth": lambda p: torch.save(
         {f"model.{10**50}.weight": torch.zeros(4, 3, 4, 4), "model.0.weight": torch.zeros(4, 3, 4, 4)}, p
     ),
+    "prefix.pth": write_before_archive,
+    "end.pth": spoil_end,
+    "capitals.pth": lambda p: add_member(p, "x/DATA.PKL"),
+    "last.pth": lambda p: add_member(p, "x/DATA.PKL", first=False),
+    "folder.pth": lambda p: add_member(p, "y/Data.pkl"),
+    "directory.pth": hide_directory,
 }
 
 _NONSENSE: list[Any] = [

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -178,3 +179,36 @@ def test_hidden_trouble_with_an_index_costs_nothing(tiny_data: Path, tmp_path: P
     index = Index(tiny_data / "trainA", PICTURE, tmp_path)
     index.check(list_images(tiny_data / "trainA"))
     assert len(index.entries) == 5
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *('{"version": 1, "files": []}', '{"version": 1, "files": {"0.png": []}}', "[]", "1", "[" * 10**5, "\xff"),
+        '{"version": 1, "files": {"0.png": {"bytes": "1", "modified": 1, "sha256": "", "remarks": []}}}',
+        '{"version": 1, "files": {"0.png": {"bytes": 1, "modified": 1, "sha256": 5, "remarks": []}}}',
+        '{"version": 1, "files": {"0.png": {"bytes": 1, "modified": 1, "sha256": "", "remarks": [1]}}}',
+        '{"version": 1, "files": {"0.png": {"bytes": 1, "modified": 1, "sha256": "", "remarks": [], "more": 1}}}',
+    ],
+    ids=lambda text: text[:60],
+)
+def test_a_damaged_index_is_made_again(text: str, tiny_data: Path, tmp_path: Path) -> None:
+    folder, paths = tiny_data / "trainA", list_images(tiny_data / "trainA")
+    whole = Index(folder, PICTURE, tmp_path)
+    whole.check(paths)
+    whole.path.write_text(text, encoding="latin-1")
+    again = Index(folder, PICTURE, tmp_path)
+    assert again.entries == {}
+    again.check(paths)
+    assert Index(folder, PICTURE, tmp_path).entries == whole.entries
+
+
+def test_large_files_are_hashed_piece_by_piece(tmp_path: Path) -> None:
+    with (tmp_path / "x.png").open("wb") as file:
+        file.truncate(300 * 2**20)
+    tracemalloc.start()
+    try:
+        Index(tmp_path, PICTURE, tmp_path / "cache").check([tmp_path / "x.png"])
+        assert tracemalloc.get_traced_memory()[1] < 30 * 2**20
+    finally:
+        tracemalloc.stop()

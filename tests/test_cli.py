@@ -171,6 +171,24 @@ def test_describe_says_what_a_file_is(bundle: Path, capsys: pytest.CaptureFixtur
     assert "judges images" in capsys.readouterr().err
 
 
+def test_a_run_folder_stands_for_its_translator(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    (run / "translators").mkdir(parents=True)
+    assert main(["describe", str(run)]) == 5
+    told = f"error: {run}: a folder without translators/ab.safetensors, not a translator's file; in it: no translator\n"
+    assert capsys.readouterr().err == told
+    bundle.rename(run / "translators" / "ab.safetensors")
+    assert main(["describe", str(run)]) == 0
+    assert "flat → fluent" in capsys.readouterr().out
+    assert main(["describe", str(run), "--direction", "ba"]) == 5
+    assert capsys.readouterr().err.endswith("in it: translators/ab.safetensors\n")
+    Image.new("RGB", (16, 16)).save(tmp_path / "x.png")
+    words = ["translate", str(tmp_path / "x.png"), "--translator", str(run), "--out", str(tmp_path / "out")]
+    assert main(words) == 0
+
+
 def test_evaluation_prepares_images_as_training_did(tmp_path: Path) -> None:
     picture = Image.new("RGB", (64, 32), "white")
     picture.paste("black", (24, 8, 40, 24))  # the centre 16×16

@@ -1,19 +1,24 @@
 """A file that cannot be used, or that memory does not suffice for, is one line, and the rest is translated."""
 
+import os
+import struct
 import subprocess
 import sys
+import tracemalloc
+import zlib
 from pathlib import Path
 
 import awkward_bytes as raw
 import numpy as np
 import pytest
+import tifffile
 import torch
 from conftest import sweep, write_noise
 from PIL import Image
 
 from diptych.cli import main
 from diptych.errors import DataError, MachineError, is_exhaustion
-from diptych.images import load_image
+from diptych.images import Form, load_image, png
 from diptych.inference.exporting import is_installed
 from diptych.networks import build
 from diptych.translators import NetworkTranslator
@@ -149,3 +154,87 @@ def test_data_check_does_not_remember_that_memory_was_short(
         assert main(["data", "check", str(tmp_path / "in")]) == 4
     assert "a.png: not enough memory to decode it" in capsys.readouterr().out
     assert main(["data", "check", str(tmp_path / "in")]) == 0
+
+
+def test_a_png_is_unpacked_no_further_than_it_has_rows(tmp_path: Path) -> None:
+    """A picture of 16×16 black pixels whose data go on for 200 MB, in chunks and in one."""
+    packer = zlib.compressobj(9)
+    pieces = [*(packer.compress(bytes(2**20)) for _ in range(200)), packer.flush()]
+    for name, parts in (("one", [b"".join(pieces)]), ("many", pieces)):
+        chunks = [(b"IHDR", struct.pack(">IIBBBBB", 16, 16, 8, 2, 0, 0, 0)), *((b"IDAT", part) for part in parts)]
+        content = b"".join(
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+            for kind, data in [*chunks, (b"IEND", b"")]
+        )
+        (tmp_path / f"{name}.png").write_bytes(b"\x89PNG\r\n\x1a\n" + content)
+        tracemalloc.start()
+        try:
+            assert load_image(tmp_path / f"{name}.png").width == 16
+            assert tracemalloc.get_traced_memory()[1] < 10 * 2**20
+        finally:
+            tracemalloc.stop()
+
+
+def test_rows_are_counted_across_chunks(tmp_path: Path) -> None:
+    """Of a PNG of several megabytes, whose missing rows are told by their number."""
+    pixels = np.random.default_rng(0).integers(0, 256, (1500, 1200, 3), dtype=np.uint8)
+    pixels[-1] = 0
+    Image.fromarray(pixels).save(tmp_path / "x.png", compress_level=1)
+    png.check_checksums(tmp_path / "x.png")
+    png.check_rows(tmp_path / "x.png")
+    content = bytearray((tmp_path / "x.png").read_bytes())
+    content[16:24] = struct.pack(">II", 1200, 1600)
+    (tmp_path / "y.png").write_bytes(content)
+    with pytest.raises(ValueError, match="it holds 1500 of 1600 rows"):
+        png.check_rows(tmp_path / "y.png")
+    content[2_000_000] ^= 1
+    (tmp_path / "y.png").write_bytes(content)
+    with pytest.raises(ValueError, match="checksum of its I"):
+        png.check_checksums(tmp_path / "y.png")
+
+
+@pytest.mark.parametrize(
+    ("array", "form", "message"),
+    [
+        (np.zeros((8, 8, 3), np.complex128), Form(3, (0, 1), "float32"), "it holds complex128, not numbers"),
+        (np.zeros((8, 8, 5), np.uint16), Form(5), "it holds uint16 numbers: declare their range"),
+        (np.zeros((8, 8, 9), np.uint16), Form(2, (0, 1), "uint16"), "8×8×9 numbers are not an image of 2 channels"),
+    ],
+    ids=lambda value: str(getattr(value, "dtype", ""))[:9],
+)
+def test_what_does_not_fit_is_refused_before_it_is_decoded(
+    array: np.ndarray, form: Form, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file of 158 bytes may claim three gigabytes of complex numbers, which tifffile would make."""
+
+    def decode(*_: object, **__: object) -> None:
+        raise AssertionError("it was decoded")
+
+    tifffile.imwrite(tmp_path / "x.tif", array, photometric="minisblack", planarconfig="contig")
+    monkeypatch.setattr(tifffile.TiffPageSeries, "asarray", decode)
+    monkeypatch.setattr(tifffile.TiffPage, "asarray", decode)
+    with pytest.raises(DataError, match=message):
+        load_image(tmp_path / "x.tif", form)
+
+
+OME = (
+    '<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image ID="Image:0"><Pixels '
+    'DimensionOrder="XYCZT" ID="Pixels:0" SizeC="2" SizeT="1" SizeX="8" SizeY="8" SizeZ="1" Type="uint16">{}</Pixels>'
+    "</Image></OME>"
+)
+PLANE = '<TiffData FirstC="{}" IFD="0" PlaneCount="1"><UUID FileName="{}">urn:uuid:{}</UUID></TiffData>'
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a named pipe")
+def test_a_tiff_leads_to_no_other_file(tmp_path: Path) -> None:
+    """A microscope's file may name others: here a pipe, for which the program would wait for ever."""
+    os.mkfifo(tmp_path / "other.tif")
+    description = OME.format(PLANE.format(0, "x.ome.tif", 1) + PLANE.format(1, "other.tif", 2))
+    tifffile.imwrite(tmp_path / "x.ome.tif", np.ones((8, 8), np.uint16), description=description, metadata=None)
+    code = f"""
+from pathlib import Path
+from diptych.images import Form, load_image
+print(load_image(Path({str(tmp_path / "x.ome.tif")!r}), Form(1, (0, 1), "uint16")).width)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == "8\n", done.stderr

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -138,18 +139,36 @@ def test_what_is_no_image_is_refused(tmp_path: Path) -> None:
     assert refuse(source, tmp_path / "no") == f"{source}, train row 1: not an image of a format that is known"
 
 
-def test_files_that_are_pointed_at_must_be_images(tmp_path: Path) -> None:
+def test_rows_of_a_file_point_at_no_other(tmp_path: Path) -> None:
+    """A parquet file that somebody gives away reads nothing of who exports it."""
     pointed = tmp_path / "x.jpg"
     pointed.write_bytes(draw(0))
     struct = {"bytes": datasets.Value("binary"), "path": datasets.Value("string")}  # as other programs write it
-    table = {"a": [{"bytes": None, "path": str(pointed)}], "b": [draw(1)]}
-    source = write(tmp_path / "x.parquet", table, a=struct)
-    export_dataset(source, tmp_path / "out")
-    assert read(tmp_path / "out")["trainA/a000000.jpg"] == draw(0)
-    pointed.write_text("secret")
-    assert "not an image of a format" in refuse(source, tmp_path / "no")
-    pointed.unlink()
-    assert "No such file" in refuse(source, tmp_path / "no")
+    for place in (pointed, Path("/dev/zero"), tmp_path / "none"):
+        table = {"a": [{"bytes": None, "path": str(place)}], "b": [draw(1)]}
+        source = write(tmp_path / "x.parquet", table, a=struct)
+        line = f"{source}, train row 0: it names the file {place} instead of holding an image"
+        assert refuse(source, tmp_path / "no") == line
+
+
+def test_a_set_of_the_hub_points_at_what_was_downloaded(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    struct = {"bytes": datasets.Value("binary"), "path": datasets.Value("string")}
+    for folder, message in ((cache, ""), (tmp_path, "it names the file")):
+        (folder / "x.jpg").write_bytes(draw(0))
+        split = make({"a": [{"bytes": None, "path": str(folder / "x.jpg")}], "b": [draw(1)]}, a=struct)
+        monkeypatch.setattr(datasets, "load_dataset", lambda name, split=split: datasets.DatasetDict({"train": split}))
+        if message:
+            assert message in refuse("hf:owner/name", tmp_path / "no")
+        else:
+            export_dataset("hf:owner/name", tmp_path / "out")
+            assert read(tmp_path / "out")["trainA/a000000.jpg"] == draw(0)
+    (cache / "x.jpg").unlink()
+    os.mkfifo(cache / "x.jpg")
+    split = make({"a": [{"bytes": None, "path": str(cache / "x.jpg")}], "b": [draw(1)]}, a=struct)
+    monkeypatch.setattr(datasets, "load_dataset", lambda name: datasets.DatasetDict({"train": split}))
+    assert "is no image's file" in refuse("hf:owner/name", tmp_path / "no")
 
 
 @pytest.mark.parametrize("names", [("train", "validation"), ("train/0", "test/0"), ("a-train", "a.val")])

@@ -3,14 +3,24 @@
 import logging
 import os
 import re
+import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from test_train import make_overrides, read_rows, run
+from conftest import make_cyclegan, make_trainer
+from test_safety import LIGHTNING
+from test_train import ROOT, make_overrides, read_rows, run
 
-from diptych.errors import NumericError
-from diptych.training.run_log import keep_log, note
+from diptych.callbacks.csv_file import CsvFile
+from diptych.callbacks.data_report import DataReport
+from diptych.errors import MachineError, NumericError
+from diptych.training.checkpoint import RunState
+from diptych.training.checkpoint_files import CheckpointFiles
+from diptych.training.lock import lock_run
+from diptych.training.machine import name_wandb_run
+from diptych.training.run_log import RunLog, keep_log, note
 
 pytestmark = pytest.mark.reliability
 STAMP = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d "
@@ -52,6 +62,20 @@ def test_a_pipe_that_vanishes_stops_nothing(tmp_path: Path, monkeypatch: pytest.
             print("after", flush=True)
             print("and on", flush=True)
     assert [line[20:] for line in (tmp_path / "train.log").read_text().splitlines()] == ["before", "after", "and on"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a POSIX shell")
+@pytest.mark.parametrize("output", [">&-", ">/dev/full", ">&- 2>&-"])
+def test_a_run_without_an_output_goes_on(output: str, tiny_data: Path, tmp_path: Path) -> None:
+    words = ["experiment=custom", *make_overrides(tiny_data, tmp_path / "run")]
+    command = ["sh", "-c", f'exec "$@" {output}', "sh", sys.executable, "train.py", *words]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run" / "finished").is_file()
+    lines = (tmp_path / "run" / "train.log").read_text().splitlines()
+    assert all(re.match(STAMP, line) for line in lines)  # nobody else wrote into it
+    assert any("from scratch, 1 epoch" in line for line in lines)
+    assert any("Next: " in line for line in lines)
 
 
 def test_a_short_run_leaves_a_row_and_a_log(
@@ -118,3 +142,57 @@ def test_a_refused_run_touches_no_file_of_another(
     with pytest.raises(SystemExit):
         run(monkeypatch, "experiment=custom", *make_overrides(tiny_data, tmp_path / "run"), "resume=/nowhere.ckpt")
     assert (tmp_path / "run" / "notes.txt").read_text() == "mine"
+
+
+def keep_skipped(folder: Path) -> None:
+    DataReport(str(folder))._note_skipped([("x.png", "no image")])
+
+
+def append_row(folder: Path) -> None:
+    file = CsvFile(folder / "metrics.csv")
+    file.trim(3)
+    file.append({"iteration": "4", "images_seen": "4"})
+
+
+def save_twice(folder: Path) -> None:
+    method = make_cyclegan()
+    checkpoint = {"state_dict": method.state_dict(), **LIGHTNING}
+    RunState().on_save_checkpoint(make_trainer(), method, checkpoint)
+    for _ in range(2):
+        CheckpointFiles().save_checkpoint(checkpoint, folder / "last.ckpt")
+
+
+WRITERS: dict[str, Callable[[Path], object]] = {
+    ".holder": lambda folder: lock_run(folder).__enter__(),
+    ".lock": lambda folder: lock_run(folder).__enter__(),
+    "train.log": lambda folder: RunLog(folder / "train.log").write("a line\n"),
+    "skipped.csv": keep_skipped,
+    "metrics.csv": append_row,
+    "wandb_run_id": lambda folder: name_wandb_run(str(folder)),
+    f".last.ckpt.tmp-{os.getpid()}": save_twice,
+    f".previous.ckpt.tmp-{os.getpid()}": save_twice,
+    "previous.ckpt": save_twice,
+}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links and pipes")
+@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize("kind", ["link", "dangling", "pipe"])
+def test_a_run_writes_into_no_file_but_its_own(name: str, kind: str, tmp_path: Path) -> None:
+    """Somebody's run folder may hold links to any file, and pipes, under every name that a run writes."""
+    folder, precious = tmp_path / "run", tmp_path / "precious"
+    folder.mkdir()
+    if kind == "pipe":
+        os.mkfifo(folder / name)
+    else:
+        (folder / name).symlink_to(precious)
+    if kind == "link":
+        precious.write_text("iteration,images_seen\n1,1\n")
+    try:
+        WRITERS[name](folder)
+    except MachineError as error:
+        assert str(error).startswith(str(folder))  # either will do: refused, or the link replaced
+    if kind == "link":
+        assert precious.read_text() == "iteration,images_seen\n1,1\n"
+    else:
+        assert not precious.exists()

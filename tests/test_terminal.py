@@ -1,5 +1,6 @@
 """What comes from outside gives the terminal no orders."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -64,6 +65,31 @@ def test_tables_are_not_cut_in_a_pipe_nor_their_names_anywhere(
     shown = capsys.readouterr().out
     assert long in shown
     assert words.strip() not in shown
+
+
+BUNDLE = str(Path(__file__).parent / "data" / "format1" / "resnet.safetensors")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full")
+@pytest.mark.parametrize("words", [["describe", BUNDLE], ["--help"], ["--version"]], ids=str)
+def test_a_full_disk_is_said_on_the_standard_error(words: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "diptych", *words]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        assert done.returncode == 6
+        assert done.stderr == "error: the standard output cannot be written (No space left on device)\n"
+        mistaken = subprocess.run([*command[:3], "describe", "nowhere"], stdout=full, stderr=full, check=False)
+        assert mistaken.returncode == 5
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a POSIX shell")
+def test_closed_streams_are_done_without() -> None:
+    for closed in (">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"):
+        command = ["sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-m", "diptych", "describe"]
+        assert subprocess.run([*command, BUNDLE], check=False).returncode == 0
+        mistaken = subprocess.run([*command, "nowhere"], capture_output=True, text=True, check=False)
+        assert mistaken.returncode == 5
+        assert mistaken.stdout == ""
 
 
 def test_the_package_runs_as_a_module() -> None:

@@ -1,9 +1,11 @@
 """Files written whole or not at all, and the folder for what can be made again."""
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, Any
 from uuid import uuid4
 
 from diptych.errors import MachineError
@@ -44,6 +46,28 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file."""
     with write_whole(path) as temporary:
         temporary.write_text(text)
+
+
+def open_own(path: Path, mode: str, **options: Any) -> IO[Any]:
+    """Open a file that a run has written, to read it or to add to it; `MachineError` where that cannot be.
+
+    A link is refused, for in somebody's run folder it may lead to any file of whoever goes on with that run, and so is
+    what is no file: a pipe would be waited for for ever.
+    """
+    try:
+        opened = open(path, mode, opener=_open_here, **options)  # noqa: SIM115
+        if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
+            opened.close()
+            raise OSError("it is no regular file")
+    except OSError as error:
+        reason = "it is a link to elsewhere; take it away" if path.is_symlink() else error.strerror or error
+        raise MachineError(f"{path}: cannot be {'read' if mode.startswith('r') else 'written'} ({reason})") from None
+    return opened
+
+
+def _open_here(path: str, flags: int) -> int:
+    """Open what the path names itself, at once (where the system can)."""
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0), 0o666)
 
 
 def find_cache() -> Path:

@@ -4,13 +4,16 @@ Names of files, notes of bundles and answers of servers are others' words. An es
 cursor, a line break forge a line of ours, a word in brackets be taken for Rich's markup.
 """
 
+import os
 import re
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, redirect_stdout
+from typing import TYPE_CHECKING, Any, TextIO, cast
+
+from diptych.errors import MachineError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from rich.console import Console, RenderableType
     from rich.progress import Progress
     from rich.segment import Segment
@@ -33,8 +36,67 @@ def say(line: object) -> None:
 
 
 def complain(line: object) -> None:
-    """Print one line on stderr, at once."""
-    print(clean(line), file=sys.stderr, flush=True)
+    """Print one line on stderr, at once; where that cannot be written, the exit code still says it."""
+    try:
+        print(clean(line), file=sys.stderr, flush=True)
+    except OSError:
+        silence(sys.stderr)
+
+
+def silence(stream: TextIO) -> None:
+    """Let a stream lead nowhere from now on, also with what is still in its buffer."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
+class _Output:
+    """Standard output, which says in our words why it cannot be written, whoever writes."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        return int(self._attempt(self._stream.write, text))
+
+    def flush(self) -> None:
+        self._attempt(self._stream.flush)
+
+    def _attempt(self, act: Callable[..., Any], *arguments: str) -> Any:
+        try:
+            return act(*arguments)
+        except BrokenPipeError:  # its reader has enough, which is no mistake
+            raise
+        except OSError as error:
+            silence(self._stream)
+            raise MachineError(f"the standard output cannot be written ({error.strerror or error})") from None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def _open_streams() -> None:
+    """Let streams that were closed before the program began lead nowhere, before a file takes a closed one's number."""
+    while (nowhere := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(nowhere)
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
+
+
+@contextmanager
+def explained_output() -> Iterator[None]:
+    """Raise `MachineError` where the standard output cannot be written, on a full disk for one, to the last line.
+
+    What was closed before the program began leads nowhere.
+    """
+    _open_streams()
+    output = cast("TextIO", _Output(sys.stdout))
+    with redirect_stdout(output):
+        try:
+            yield
+        finally:
+            output.flush()
 
 
 def show(table: "RenderableType") -> None:
@@ -54,7 +116,7 @@ def make_console(stderr: bool = False, width: int | None = None) -> "Console":
         def render_str(self, text: str, **options: Any) -> Text:
             return super().render_str(clean(text), **options)
 
-        def render(self, renderable: Any, options: Any = None) -> "Iterable[Segment]":
+        def render(self, renderable: Any, options: Any = None) -> Iterable["Segment"]:
             if isinstance(renderable, Text) and (plain := clean(renderable)) != renderable.plain:
                 renderable = Text(plain, renderable.style, justify=renderable.justify, end=renderable.end)
             return super().render(renderable, options)

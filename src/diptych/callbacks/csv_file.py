@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from diptych.errors import MachineError
-from diptych.files import write_whole
+from diptych.files import open_own, write_whole
 from diptych.terminal import say
 
 
@@ -44,7 +44,7 @@ class CsvFile:
         try:
             if not self.path.exists():
                 raise FileNotFoundError(None, "it was deleted while the run wrote it")
-            with self.path.open("ab") as file:
+            with open_own(self.path, "ab") as file:
                 file.write(_join([row.get(name, "") for name in self._columns]))
         except OSError as error:
             raise MachineError(f"{self.path}: cannot be written ({error.strerror or error})") from None
@@ -52,7 +52,8 @@ class CsvFile:
     def _read(self) -> list[bytes]:
         """Return the file's lines as they are, the header first."""
         try:
-            return self.path.read_bytes().splitlines(keepends=True) or [b""]
+            with open_own(self.path, "rb") as file:
+                return file.read().splitlines(keepends=True) or [b""]
         except OSError as error:
             raise MachineError(f"{self.path}: cannot be read ({error.strerror or error})") from None
 

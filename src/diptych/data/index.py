@@ -4,8 +4,9 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any, get_origin
 
 from diptych.errors import DataError, MachineError
 from diptych.files import find_cache, write_text
@@ -44,11 +45,9 @@ class Index:
         try:
             content = json.loads(self.path.read_text())
             if content["version"] == _VERSION:
-                self.entries = {
-                    key: Entry(**{**e, "remarks": tuple(e["remarks"])}) for key, e in content["files"].items()
-                }
-        except (OSError, ValueError, KeyError, TypeError):  # absent or damaged: it is made again
-            pass
+                self.entries = {key: _read_entry(words) for key, words in content["files"].items()}
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            pass  # absent or damaged: it is made again
 
     def find(self, path: Path) -> Entry | None:
         """Return what is known about the file as it is now."""
@@ -81,7 +80,7 @@ class Index:
     def _decode(self, path: Path) -> Entry:
         try:
             status = path.stat()
-            digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+            digest = _hash(path) if path.is_file() else ""
         except OSError as error:
             return Entry(0, 0, "", problem=f"{path}: {error.strerror or error}")
         try:
@@ -95,3 +94,18 @@ class Index:
 
     def _name(self, path: Path) -> str:
         return str(path.absolute().relative_to(self.folder))
+
+
+def _read_entry(words: dict[str, Any]) -> Entry:
+    """Return an entry from JSON; `TypeError` where a value is of another kind. Texts may hold what UTF-8 may not."""
+    entry = Entry(**{**words, "remarks": tuple(words["remarks"])})
+    values = [getattr(entry, field.name) for field in fields(Entry)]
+    kinds = [get_origin(field.type) or field.type for field in fields(Entry)]
+    if [type(value) for value in values] != kinds or not all(isinstance(remark, str) for remark in entry.remarks):
+        raise TypeError
+    return entry
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tifffile
@@ -15,13 +16,15 @@ from diptych.images.picture import Picture
 Array = NDArray[np.generic]
 FIRST_FRAME = "several frames or pages: the first frame is taken"
 DECLARE = "declare their range, for instance data.range_a=[0,4095]"
+_KEPT = {"shaped", "imagej", "uniform"}
+_PLAIN: dict[str, Any] = {f"is_{name}": False for name in sorted(tifffile.TIFF.FILE_FLAGS - _KEPT)}
+"""Microscopes' formats, all but those that lie in one file: an OME-TIFF may name others, a pipe too, to be opened."""
 _GREY = {"L", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"}
 
 
 def to_picture(array: Array, form: Form, remarks: tuple[str, ...] = ()) -> Picture:
     """Return an H×W×C array with its range scaled to [-1, 1]; `ValueError` says what its numbers lack."""
-    if form.range is None and array.dtype != np.uint8:
-        raise ValueError(f"it holds {array.dtype} numbers: {DECLARE}")
+    require_declared(array.dtype, form)
     if not form.holds_numbers:  # a picture that happens to lie in an array
         return Picture((Image.fromarray(np.ascontiguousarray(array.squeeze(2) if form.channels == 1 else array)),))
     low, high = form.range or (0.0, 255.0)
@@ -46,12 +49,16 @@ def read_npy(path: Path, form: Form) -> Array:
 
 def read_tiff(path: Path, form: Form) -> tuple[Array, tuple[str, ...]]:
     """Return H×W×C of a TIFF, whatever its depth, and remarks; channels may lie in pages of their own."""
-    with tifffile.TiffFile(path) as file:
+    with tifffile.TiffFile(path, **_PLAIN) as file:
         len(file.pages)  # finds where a damaged list of pages leads back into itself, which a series follows for ever
         series, page = file.series[0], file.pages[0]
         whole = series.ndim == 2 or (series.ndim == 3 and form.channels in (series.shape[0], series.shape[2]))
+        source = series if whole else page
         check_pixels(path, page.shape if not whole else (series.size // form.channels, 1), form)
-        array: Array = series.asarray() if whole else page.asarray()
+        require_shape(path, source.shape, form)
+        require_real(path, source.dtype)
+        require_declared(source.dtype, form)
+        array: Array = source.asarray()  # now that it is known to be no larger than an image of the form may be
         remarks = () if whole else (FIRST_FRAME,)
     return shape(path, array, form), remarks
 
@@ -72,20 +79,36 @@ def is_deep(image: Image.Image) -> bool:
 
 def shape(path: Path, array: Array, form: Form) -> Array:
     """Return the array as H×W×C with the declared number of channels."""
-    found = array.shape
+    require_shape(path, array.shape, form)
     if array.ndim == 2:
         array = array[..., None]
-    if array.ndim == 3 and array.shape[2] != form.channels and array.shape[0] == form.channels:
+    if array.shape[2] != form.channels:
         array = np.moveaxis(array, 0, 2)
-    if array.ndim != 3 or array.shape[2] != form.channels:
+    check_pixels(path, array.shape[:2], form)
+    require_real(path, array.dtype)
+    return array
+
+
+def require_shape(path: Path, found: tuple[int, ...], form: Form) -> None:
+    """Refuse what is no image with the declared number of channels, first or last."""
+    channels = {2: (1,), 3: (found[-1], found[0])}.get(len(found), ())
+    if form.channels not in channels:
         size = "×".join(map(str, found))
         raise DataError(
             f"{path}: {size} numbers are not an image of {form.channels} channels; see data.channels_a and _b"
         )
-    check_pixels(path, array.shape[:2], form)
-    if not np.issubdtype(array.dtype, np.number) or np.issubdtype(array.dtype, np.complexfloating):
-        raise DataError(f"{path}: it holds {array.dtype}, not numbers")
-    return array
+
+
+def require_real(path: Path, kind: "np.dtype[Any] | None") -> None:
+    """Refuse what holds no real numbers."""
+    if kind is None or not np.issubdtype(kind, np.number) or np.issubdtype(kind, np.complexfloating):
+        raise DataError(f"{path}: it holds {kind}, not numbers")
+
+
+def require_declared(kind: "np.dtype[Any] | None", form: Form) -> None:
+    """Refuse, with a `ValueError`, numbers of more than 8 bits whose range is not said."""
+    if form.range is None and kind != np.uint8:
+        raise ValueError(f"it holds {kind} numbers: {DECLARE}")
 
 
 def check_pixels(name: object, size: tuple[int, ...], form: Form) -> None:

@@ -35,7 +35,8 @@ class CheckpointFiles(CheckpointIO):
             free = shutil.disk_usage(path.parent).free
             if free < needed:
                 raise OSError(f"{free / 1e6:.0f} MB are free")
-            with temporary.open("wb") as file:
+            temporary.unlink(missing_ok=True)
+            with temporary.open("xb") as file:  # never through a link
                 torch.save(checkpoint, file)
                 file.flush()
                 os.fsync(file.fileno())
@@ -47,10 +48,9 @@ class CheckpointFiles(CheckpointIO):
         except (OSError, RuntimeError, FileError) as error:
             temporary.unlink(missing_ok=True)
             reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-            raise MachineError(
-                f"{path}: checkpoint not written ({reason}); it needs {needed / 1e6:.0f} MB in {path.parent}; "
-                "the one before is intact"
-            ) from None
+            kept = "; the one before is intact" if path.exists() else ""
+            wish = f"it needs {needed / 1e6:.0f} MB in {path.parent}{kept}"
+            raise MachineError(f"{path}: checkpoint not written ({reason}); {wish}") from None
 
     def load_checkpoint(
         self, path: Any, map_location: Any | None = None, weights_only: bool | None = None

@@ -10,7 +10,7 @@ from typing import Any
 
 from diptych.arguments import suggest
 from diptych.errors import UserError
-from diptych.terminal import complain
+from diptych.terminal import complain, explained_output
 
 Keys = Callable[[], Any]
 """Gives the configuration that a mistyped key is looked for in."""
@@ -20,7 +20,8 @@ Keys = Callable[[], Any]
 def explained_errors(configuration: tuple[type[Exception], ...], keys: Keys) -> Iterator[None]:
     """Print one line and exit where an error is a user's; `configuration` are the classes of those in a recipe."""
     try:
-        yield
+        with explained_output():
+            yield
     except Exception as error:
         mistake = find_mistake(error)
         if mistake is None and not isinstance(error, configuration):

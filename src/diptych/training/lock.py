@@ -9,6 +9,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from diptych.errors import MachineError, UserError
+from diptych.files import write_text
 
 _LOCK, _HOLDER = ".lock", ".holder"
 OF_THE_LOCK = (_LOCK, _HOLDER)
@@ -32,7 +33,7 @@ def lock_run(run_dir: Path, job: str = "") -> Iterator[None]:
     except OSError as error:
         raise MachineError(f"{run_dir}: the run folder cannot be written ({error.strerror or error})") from None
     try:
-        holder.write_text(f"pid {os.getpid()} on host {socket.gethostname()}{job and f' ({job})'}\n")
+        write_text(holder, f"pid {os.getpid()} on host {socket.gethostname()}{job and f' ({job})'}\n")
         yield
     finally:
         holder.unlink(missing_ok=True)

@@ -13,6 +13,7 @@ import torch
 from pytorch_lightning.loggers import Logger
 
 from diptych.errors import MachineError, UserError, name_reason
+from diptych.files import write_text
 from diptych.terminal import say
 
 _PATIENCE = 3.0  # seconds to wait for a logging service
@@ -105,8 +106,7 @@ def name_wandb_run(run_dir: str) -> str:
     """Return the id of the run folder's W&B run, the same whenever training goes on there."""
     path = Path(run_dir, "wandb_run_id")
     if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"{uuid.uuid4().hex[:8]}\n")
+        write_text(path, f"{uuid.uuid4().hex[:8]}\n")
     return path.read_text().strip()
 
 

@@ -1,7 +1,6 @@
 """A run's log file: what the terminal is told, each line with its time, whatever becomes of the terminal."""
 
 import logging
-import os
 import re
 import sys
 import traceback
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from diptych.errors import MachineError
+from diptych.files import open_own
+from diptych.terminal import silence
 from diptych.training.explain import describe_mistake, find_mistake
 
 _STAMP = "%Y-%m-%d %H:%M:%S"
@@ -29,10 +30,7 @@ class RunLog:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
-            self._file = path.open("a", encoding="utf-8", errors="backslashreplace", buffering=1)
-        except OSError as error:
-            raise MachineError(f"{path}: cannot be written ({error.strerror or error})") from None
+        self._file = open_own(path, "a", encoding="utf-8", errors="backslashreplace", buffering=1)
         self._begun = ""
 
     def write(self, text: str) -> None:
@@ -69,10 +67,8 @@ class _Copied:
     def _attempt(self, act: Any, *arguments: str) -> None:
         try:
             act(*arguments)
-        except OSError:  # from now on it leads nowhere, also for what is still in its buffer
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, self._stream.fileno())
-            os.close(nowhere)
+        except (OSError, MachineError):
+            silence(self._stream)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)

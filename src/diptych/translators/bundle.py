@@ -28,11 +28,11 @@ class Weights(NamedTuple):
 
 
 def load_translator(path: str | Path, direction: str | None = None) -> NetworkTranslator:
-    """Load a bundle, a training checkpoint, or a state dict of the original CycleGAN or CUT code.
+    """Load a bundle, a run folder's, a training checkpoint, or a state dict of the original CycleGAN or CUT code.
 
-    `direction` (`ab` or `ba`) chooses where a checkpoint holds both; raises `FileError` naming the file.
+    `direction` (`ab` or `ba`) chooses where a checkpoint or a run holds both; raises `FileError` naming the file.
     """
-    path = Path(path)
+    path = _find_bundle(Path(path), direction)
     _require_content(path)
     if path.suffix == ".safetensors":
         weights, notes = _read_bundle(path)
@@ -65,9 +65,21 @@ def read_weights(path: Path, role: str, name: str) -> Weights:
     return Weights(_select_network(path, checkpoint.state_dict, f"{role}_{name}"))
 
 
+def _find_bundle(path: Path, direction: str | None) -> Path:
+    """Return the file that is meant by a run folder, which is a finished run's bundle; any other path as it is."""
+    if not path.is_dir():
+        return path
+    bundle = path / "translators" / f"{direction or 'ab'}.safetensors"
+    if bundle.is_file():
+        return bundle
+    others = sorted(bundle.parent.glob("*.safetensors")) or sorted((path / "checkpoints").glob("*.ckpt"))
+    hint = ", ".join(str(other.relative_to(path)) for other in others) or "no translator"
+    raise FileError(f"{path}: a folder without {bundle.relative_to(path)}, not a translator's file; in it: {hint}")
+
+
 def _require_content(path: Path) -> None:
     if not path.is_file():
-        raise FileError(f"{path}: no such file")
+        raise FileError(f"{path}: {'not a regular file' if path.exists() else 'no such file'}")
     if path.stat().st_size == 0:
         raise FileError(f"{path}: the file is empty")
 
