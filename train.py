@@ -13,21 +13,20 @@ if __name__ == "__main__":
 
 import hydra.errors
 from hydra._internal.config_loader_impl import ConfigLoaderImpl as Loader
+from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf, errors
+from omegaconf import Container, DictConfig, OmegaConf, errors
+from omegaconf.resolvers import oc
 
-from diptych.training.composition import checked
+from diptych.training.composition import guard
 from diptych.training.explain import explained_errors
 from diptych.training.late import call_late
-from diptych.training.overrides import list_choices, name_job, prepare
+from diptych.training.overrides import find_run, list_choices, prepare, quote
 from diptych.training.recall import recall_recipe
 from diptych.training.sweep import Sweep
 
 CONF, sweep = str(Path(__file__).resolve().parent / "conf"), Sweep()
-Loader.load_configuration = checked(Loader.load_configuration, OmegaConf.to_container)  # type: ignore[method-assign]
-OmegaConf.register_new_resolver("name_job", lambda overrides: name_job(overrides, sys.argv[1:]), replace=True)
-for word in ("choose_precision", "is_wandb_offline", "name_wandb_run"):
-    OmegaConf.register_new_resolver(word, partial(call_late, "machine", word), replace=True)
+resolution = guard(Loader, Container, OmegaConf, oc.env)
 
 
 def compose_chosen() -> object:
@@ -42,18 +41,19 @@ explained = partial(explained_errors, (hydra.errors.HydraException, errors.Omega
 @hydra.main(version_base="1.3", config_path=CONF, config_name="train")
 def main(config: DictConfig) -> float | None:
     """Train what the recipe names; callbacks evaluate and export. Return the score that is the recipe's objective."""
-    folder, swept = HydraConfig.get().runtime.output_dir, str(HydraConfig.get().mode) == "RunMode.MULTIRUN"
-    with sweep.job(folder, swept) as run, explained():
-        job = call_late("job", "find_job", swept)
-        with job.joined(), call_late("lock", "forgotten_if_unused", folder):
-            config.run_dir = job.share("run_dir", folder)
-            recipe, raw = (OmegaConf.to_container(config, resolve=resolve) for resolve in (True, False))
-            config.name = config.name  # it may name what was chosen, which the file in the run folder does not say
-            run.metric = call_late("run", "train", recipe, raw, OmegaConf.to_yaml(config), job)
+    swept = str(HydraConfig.get().mode) == "RunMode.MULTIRUN"
+    with sweep.job(swept) as run, explained():
+        run.folder = find_run(config.run_dir, HydraConfig.get().overrides.task if swept else [], sys.argv[1:])
+        sys.argv += [] if swept else [quote(f"run_dir={run.folder}")]  # for processes that Lightning starts
+        with call_late("lock", "forgotten_unused", run.folder), (job := call_late("job", "find_job", swept)).joined():
+            resolution.refuse_secrets(config, OmegaConf.to_container(config))
+            config.name, config.run_dir = config.name, job.share("run_dir", str(run.folder))
+            recipe, record = resolution.resolve(config, OmegaConf.to_container(config))
+            run.metric = call_late("run", "train", recipe, record, OmegaConf.to_yaml(config), job)
     return run.metric
 
 
 if __name__ == "__main__":
     with explained():
-        sys.argv[1:] = prepare(recall_recipe(sys.argv[1:], Path(CONF), OmegaConf.load))
+        sys.argv[1:] = prepare(recall_recipe(sys.argv[1:], Path(CONF), OmegaConf.load), get_args_parser())
         sys.exit(main() or sweep.finish())

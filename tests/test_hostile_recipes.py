@@ -2,15 +2,18 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
+import hydra
 import pytest
 import torch
 import yaml
+from omegaconf import OmegaConf
 from test_train import load, make_overrides, run, run_apart, train
 
 from diptych.errors import FileError, UserError
 from diptych.training.classes import NAMED, ROOMS, find_class
-from diptych.training.composition import hide_environment, refuse_hydra_settings
+from diptych.training.composition import SETTINGS
 from diptych.training.overrides import name_job
 from diptych.training.recipe import read_recipe
 
@@ -18,6 +21,14 @@ pytestmark = pytest.mark.reliability
 CALL = {"_target_": "os.system", "command": "touch CANARY"}
 RESOLVED = "${oc.create:{_target_:sympy.sympify,a:CODE}}"
 FACTORY = {"handlers": {"x": {"()": "torch.hub.load", "repo_or_dir": "CANARY", "model": "x", "source": "local"}}}
+LOG = {"handlers": {"file": {"class": "logging.FileHandler", "filename": "CANARY"}}, "root": {"handlers": ["file"]}}
+NESTED = ["x", "y"]  # PyYAML writes what comes again as an alias
+
+
+def refer(number: int) -> str:
+    return f"${{x{number}}}"
+
+
 HOSTILE = {  # what a recipe's file may hold, and the key that the line names
     "a resolver makes the target": ({"method": {"penalty": RESOLVED}}, "method.penalty._target_ = 'sympy"),
     "a resolver makes a part of the target": (
@@ -37,16 +48,31 @@ HOSTILE = {  # what a recipe's file may hold, and the key that the line names
     "Hydra's log handler": ({"hydra": {"hydra_logging": FACTORY}}, "hydra.hydra_logging.handlers.x.()"),
     "a handler's class": (
         {"hydra": {"job_logging": {"handlers": {"x": {"class": "subprocess.Popen", "args": ["touch", "CANARY"]}}}}},
-        "hydra.job_logging.handlers.x.class",
+        "hydra.job_logging.handlers.x.",
     ),
     "a handler's stream": (
         {"hydra": {"job_logging": {"handlers": {"x": {"class": "logging.StreamHandler", "stream": "ext://os.x"}}}}},
-        "hydra.job_logging.handlers.x.stream",
+        "hydra.job_logging.handlers.x.",
     ),
     "all handlers, made": (
         {"hydra": {"job_logging": {"handlers": "${oc.create:{x:{class:subprocess.Popen}}}"}}},
         "hydra.job_logging.handlers",
     ),
+    "a log elsewhere": ({"hydra": {"job_logging": LOG}}, "hydra.job_logging."),
+    "a log of Hydra's elsewhere": ({"hydra": {"hydra_logging": LOG}}, "hydra.hydra_logging."),
+    "no log": (
+        {"hydra": {"job_logging": {"handlers": {"console": {"class": "logging.NullHandler"}}}}},
+        "hydra.job_logging.handlers.console.class",
+    ),
+    "files elsewhere": ({"hydra": {"output_subdir": "CANARY"}}, "hydra.output_subdir"),
+    "a folder elsewhere": ({"hydra": {"run": {"dir": "CANARY"}, "sweep": {"dir": "CANARY"}}}, "hydra.run.dir"),
+    "another folder": ({"hydra": {"job": {"chdir": True}}}, "hydra.job.chdir"),
+    "a resolver that wrote": ({"compile": "${name_wandb_run:CANARY}"}, "compile = 'auto'"),
+    "aliases": ({"method": {"x": NESTED, "y": [NESTED, NESTED]}}, "a YAML alias"),
+    "doubled text": ({f"x{n}": refer(n + 1) * 2 for n in range(40)} | {"x40": "x" * 9}, "without bound"),
+    "doubled nothing": ({f"x{n}": refer(n + 1) * 2 for n in range(40)} | {"x40": ""}, "without bound"),
+    "doubled lists": ({f"x{n}": [refer(n + 1)] * 9 for n in range(9)} | {"x9": [1] * 9}, "without bound"),
+    "a chain": ({f"x{n}": refer(n + 1) for n in range(900)} | {"x900": 1}, "without bound"),
     "a formatter": ({"hydra": {"job_logging": {"formatters": {"x": {"()": "os.system"}}}}}, "formatters.x.()"),
     "a filter's property": ({"hydra": {"job_logging": {"filters": {"x": {".": {"a": 1}}}}}}, "filters.x.."),
     "a launcher": ({"hydra": {"launcher": CALL}}, "hydra.launcher"),
@@ -186,15 +212,21 @@ def test_all_that_is_listed_is_there_and_a_class() -> None:
             find_class("x", f"{room}.find_class")
 
 
-def test_hydras_own_settings_are_harmless() -> None:
-    """What Hydra ships passes, each of its ways to log included, and a class or two more."""
-    handler = {"class": "logging.StreamHandler", "stream": "ext://sys.stdout", "formatter": "simple"}
-    launcher = {"_target_": "hydra._internal.core_plugins.basic_launcher.BasicLauncher"}
-    sweeper = {"_target_": "hydra._internal.core_plugins.basic_sweeper.BasicSweeper", "params": {"seed": "1,2"}}
-    settings = {"callbacks": {}, "job": {"env_set": {}, "env_copy": []}, "launcher": launcher, "sweeper": sweeper}
-    refuse_hydra_settings(settings | {"hydra_logging": None, "job_logging": {"handlers": {"x": handler}}})
-    with pytest.raises(UserError, match=r"hydra\.launcher = None"):
-        refuse_hydra_settings(settings | {"launcher": None, "hydra_logging": None, "job_logging": None})
+def compose(*overrides: str) -> Any:
+    with hydra.initialize_config_dir(train.CONF, version_base="1.3"):
+        return hydra.compose("train", list(overrides), return_hydra_config=True)
+
+
+def test_hydra_is_told_to_write_nothing() -> None:
+    """The recipes' own settings pass, said again, and with what a sweep goes through and what Hydra only shows."""
+    told = compose(*SETTINGS, "hydra.sweeper.params={seed:'1,2'}", "hydra.verbose=true", "hydra.help.header=x").hydra
+    assert told.sweeper.params.seed == "1,2"
+    assert told.run.dir == told.sweep.dir == told.sweep.subdir == "."
+    assert told.output_subdir is None
+    assert list(told.job_logging.handlers) == ["console"]
+    for word in ("~hydra.launcher", "hydra.launcher=null", "hydra/job_logging=default", "hydra.run.dir=x"):
+        with pytest.raises(UserError, match=r"^hydra\.\S+ is not allowed: "):
+            compose(word)
 
 
 def test_a_secret_gets_into_no_file(tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,27 +254,47 @@ def test_a_secret_gets_into_no_file(tiny_data: Path, tmp_path: Path, monkeypatch
         run(monkeypatch, *overrides, "resume=auto", "data.batch_size=2")
 
 
-def test_what_follows_from_the_environment_is_kept_as_written() -> None:
+def test_what_follows_from_the_environment_is_kept_as_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("X", "x")
     raw = {"a": "${oc.env:X}", "b": {"c": "${a}/d", "e": "${.c}", "f": "${name}", "g": 3}, "h": "${b}", "name": "n"}
-    resolved = {"a": "x", "b": {"c": "x/d", "e": "x/d", "f": "n", "g": 3}, "h": {"c": "x/d"}, "name": "n"}
-    assert hide_environment(raw, resolved) == raw | {"b": raw["b"] | {"f": "n"}}
-    made = {"a": "${oc.${b}:X}", "b": "env"}
-    assert hide_environment(made, {"a": "x", "b": "env"}) == made
+    hidden = {
+        "made": "${oc.${env}:X}",
+        "decoded": "${oc.decode:'\\${oc.en${v}X}'}",
+        "created": "${oc.create:{y:'${a}'}}",
+        "in a list": "${list.0}",
+        "by default": "${oc.env:NOT_THERE_AT_ALL,7}",
+    }
+    plain = {"env": "env", "v": "v:", "list": ["${oc.select:a}", "${env}", {"z": "${v}"}], "none": None, "no": "???"}
+    raw |= hidden | plain
+    resolved, record = train.resolution.resolve(OmegaConf.create(raw), raw)
+    assert record == raw | {"b": raw["b"] | {"f": "n"}, "list": ["${oc.select:a}", "env", {"z": "v:"}]}
+    assert resolved["h"] == resolved["b"] == {"c": "x/d", "e": "x/d", "f": "n", "g": 3}
+    assert [resolved[key] for key in hidden] == ["x", "x", {"y": "x"}, "x", "7"]
+    assert resolved["list"] == ["x", "env", {"z": "v:"}]
 
 
-@pytest.mark.parametrize(
-    "word", ["name=${oc.env:X}", "domains=['${oc.env:X}',B]", "callbacks.finish.experiment=${oc.env:X}"]
-)
+WRITTEN = [
+    "name=${oc.env:X}",
+    "domains=['${oc.env:X}',B]",
+    "callbacks.finish.experiment=${oc.env:X}",
+    r"""name="${oc.decode:'\${oc.en${domains.1}X}'}" domains=[a,'v:']""",
+    "run_dir=run/${oc.env:X} name=${run_dir}",
+]
+
+
+@pytest.mark.parametrize("word", WRITTEN)
 def test_what_translators_hold_is_not_taken_from_the_environment(
     word: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("X", "s3cr3t")
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as stop:
-        run(monkeypatch, f"run_dir={tmp_path / 'run'}", word)
+        run(monkeypatch, f"run_dir={tmp_path / 'run'}", *word.split())
     assert stop.value.code == UserError.exit_code
     told = capfd.readouterr().err
     assert "is written into translators" in told
     assert "s3cr3t" not in told
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

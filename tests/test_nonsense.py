@@ -218,3 +218,56 @@ def test_a_part_that_is_null_is_configured_without_a_plus(
     words += ["+method.penalty.penalty={_target_:diptych.losses.R1}"]
     run(monkeypatch, *train.prepare(make_overrides(tiny_data, tmp_path / "run", *words)))
     assert "discriminator/penalty_b" in (tmp_path / "run" / "metrics.csv").read_text()
+
+
+NO_FOLDER = {"file/run": 6, "file": 6, "x" * 300: 6, "/proc/run": 6, "": UserError.exit_code}
+
+
+@pytest.mark.parametrize("place", NO_FOLDER)
+@pytest.mark.parametrize("way", [[], ["-m", "seed=1,2"]], ids=["run", "multirun"])
+def test_a_run_folder_that_cannot_be_made_is_one_line(
+    place: str,
+    way: list[str],
+    tiny_data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit) as stop:
+        run(monkeypatch, *way, *make_overrides(tiny_data, Path("PLACE"), "experiment=custom", f"run_dir={place}"))
+        raise SystemExit(train.sweep.finish())
+    assert stop.value.code == NO_FOLDER[place]
+    lines = capfd.readouterr().err.splitlines()
+    assert len(lines) == max(1, 2 * len(way[1:]))
+    assert all(line.startswith(f"error: {'run_dir' if place == '' else ''}") for line in lines)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("way", [[], ["-m", "seed=1,2"]], ids=["run", "multirun"])
+def test_a_run_that_is_stopped_while_it_imports_leaves_nothing(
+    way: list[str], tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = train.call_late
+
+    def stop(module: str, name: str, *arguments: Any) -> Any:
+        return call(module, name, *arguments) if module == "lock" else train.stop_at_once(2)
+
+    monkeypatch.setattr(train, "call_late", stop)
+    with pytest.raises(SystemExit) as stopped:
+        run(monkeypatch, *way, *make_overrides(tiny_data, tmp_path / "runs" / "run"))
+    assert stopped.value.code == 130
+    assert not list(tmp_path.iterdir())
+
+
+def test_options_may_stand_anywhere() -> None:
+    def sort(words: str) -> str:
+        return " ".join(train.prepare(words.split(), train.get_args_parser()))
+
+    assert sort("a=1 -m seed=1,2") == "a=1 seed=1,2 -m"
+    assert sort("experiment=x --config-dir=D seed=1 -cn N") == "experiment=x seed=1 --config-dir=D -cn N"
+    assert sort("--cfg job run_dir=x -p data") == "run_dir='x' --cfg job -p data"
+    for words in ("--nonsense seed=1", "seed=1 --config-dir", "--cfg nonsense", "--experimental-rerun x.pickle"):
+        with pytest.raises(UserError):
+            sort(words)

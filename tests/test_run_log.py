@@ -19,7 +19,7 @@ from diptych.errors import MachineError, NumericError
 from diptych.training.checkpoint import RunState
 from diptych.training.checkpoint_files import CheckpointFiles
 from diptych.training.lock import lock_run
-from diptych.training.machine import name_wandb_run
+from diptych.training.machine import find_wandb_id
 from diptych.training.run_log import RunLog, keep_log, note
 
 pytestmark = pytest.mark.reliability
@@ -168,7 +168,7 @@ WRITERS: dict[str, Callable[[Path], object]] = {
     "train.log": lambda folder: RunLog(folder / "train.log").write("a line\n"),
     "skipped.csv": keep_skipped,
     "metrics.csv": append_row,
-    "wandb_run_id": lambda folder: name_wandb_run(str(folder)),
+    "wandb_run_id": lambda folder: find_wandb_id(folder / "wandb_run_id"),
     f".last.ckpt.tmp-{os.getpid()}": save_twice,
     f".previous.ckpt.tmp-{os.getpid()}": save_twice,
     "previous.ckpt": save_twice,

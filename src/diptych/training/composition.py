@@ -1,39 +1,100 @@
-"""What a composed configuration may not have Hydra do, and what of it may not be kept."""
+"""What a composed configuration may not have Hydra do: it composes recipes, and neither writes, calls nor imports."""
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 
+import yaml
+
 from diptych.errors import UserError
+from diptych.training.late import call_late
+from diptych.training.resolution import Resolution
 
-_KNOWN = ("${hydra.runtime.output_dir}/${hydra.job.name}.log", "ext://sys.stdout", "ext://sys.stderr")
-"""What Hydra's own logging says of files and streams."""
-_TARGETS = {
-    "launcher": "hydra._internal.core_plugins.basic_launcher.BasicLauncher",
-    "sweeper": "hydra._internal.core_plugins.basic_sweeper.BasicSweeper",
-}
-_LOGGING = {f"logging.{name}" for name in ("FileHandler", "Formatter", "NullHandler", "StreamHandler")}
+SETTINGS = (
+    *(f"hydra.{key}=." for key in ("run.dir", "sweep.dir", "sweep.subdir")),
+    "hydra.output_subdir=null",
+    "hydra.job.chdir=false",
+    "hydra/job_logging=stdout",
+)
+"""What differs here from Hydra's own settings. It makes the folder that it is told before anything is checked: one that
+is there already. A run's folder is made by the run, and its log is its own."""
+_FREE = ("help", "hydra_help", "mode", "overrides", "runtime")
+_FREE_OF_JOBS = [("job", key) for key in ("name", "override_dirname", "id", "num", "config_name")]
 
 
-def checked(load: Callable[..., Any], to_plain: Callable[[Any], Any]) -> Callable[..., Any]:
-    """Return Hydra's way to compose with its checks: what is called or imported of a configuration comes after them."""
+def guard(loader: Any, container: Any, config: Any, look: Callable[..., Any]) -> Resolution:
+    """Have Hydra's `loader` and OmegaConf's `container` and `config` go through checks, and `look` at the environment.
+
+    Return what notices how a recipe is resolved.
+    """
+    resolution = Resolution()
+    loader.load_configuration = checked(loader.load_configuration, config.to_container, resolution.begin)
+    container.resolve_parse_tree = resolution.bounded(container.resolve_parse_tree)
+    config.load = without_aliases(config.load)
+    config.save = lambda sweep, path: sweep.run_dir  # is not saved; and once it is resolved, all jobs have its time
+    resolvers: dict[str, Callable[..., Any]] = {
+        **{word: partial(call_late, "machine", word) for word in ("choose_precision", "is_wandb_offline")},
+        "oc.env": resolution.noticed(look),
+        "name_wandb_run": lambda run_dir: "auto",  # of older runs
+    }
+    for word, resolver in resolvers.items():
+        config.register_new_resolver(word, resolver, replace=True)
+    return resolution
+
+
+def checked(load: Callable[..., Any], to_plain: Callable[[Any], Any], begin: Callable[[], None]) -> Callable[..., Any]:
+    """Return Hydra's way to compose with its checks: what is called, written or imported by it comes after them.
+
+    `begin` is called before a composition.
+    """
+    shipped: dict[bool, Mapping[str, Any]] = {}
 
     def compose(loader: Any, config_name: str | None, overrides: list[str], *rest: Any, **options: Any) -> Any:
         refuse_packages([*(source.path for source in loader.get_search_path().get_path()), *overrides])
+        begin()
+        ours = config_name is not None  # or Hydra's help is asked for
         try:
             primary = config_name and loader.repository.load_config(config_name)
             refuse_search_path(to_plain(primary.config) if primary else {})
+            if ours not in shipped:
+                settings = list(SETTINGS) if ours else []
+                shipped[ours] = to_plain(load(loader, None, settings, *rest, **options).hydra)
             config = load(loader, config_name, overrides, *rest, **options)
         except UserError:
             raise
         except Exception as error:
             if type(error).__module__.startswith(("hydra.", "omegaconf.")):
                 raise  # is explained by its kind
-            raise UserError(f"the recipe cannot be composed ({' '.join(str(error).split()) or error!r})") from error
-        refuse_hydra_settings(to_plain(config.hydra))
+            said = " ".join(str(error).split()) or repr(error)
+            said = "it is nested too deeply" if "maximum recursion depth" in said else said
+            raise UserError(f"the recipe cannot be composed ({said})") from error
+        refuse_hydra_settings(to_plain(config.hydra), shipped[ours])
         return config
 
     return compose
+
+
+def without_aliases(load: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return OmegaConf's way to read a YAML file or its path; `UserError` where nodes are aliases of others.
+
+    Each doubles what it repeats, and so on: a few lines become more than memory holds.
+    """
+
+    def load_checked(source: Any) -> Any:
+        if not hasattr(source, "read"):
+            with Path(source).open(encoding="utf-8") as file:
+                return load_checked(file)
+        text = source.read()
+        if "*" in text and any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
+            name = getattr(source, "name", "a recipe")
+            raise UserError(
+                f"{name}: a YAML alias (*name) is not allowed: refer to a key as in ${{key}}, or write it out"
+            )
+        source.seek(0)
+        return load(source)
+
+    return load_checked
 
 
 def refuse_packages(places: Sequence[str]) -> None:
@@ -50,73 +111,33 @@ def refuse_search_path(primary: Any) -> None:
         raise UserError("hydra.searchpath is not allowed: --config-dir=FOLDER reads recipes of your own")
 
 
-def refuse_hydra_settings(hydra: Mapping[str, Any]) -> None:
-    """Raise `UserError` where Hydra's own node, as composed, would have it call or import what it does not ship.
+def refuse_hydra_settings(hydra: Mapping[str, Any], shipped: Mapping[str, Any]) -> None:
+    """Raise `UserError` where Hydra's own node, as composed, is not as it is shipped, but for what does nothing.
 
-    Hydra builds callbacks, launchers, sweepers and log handlers before a recipe is looked at.
+    Hydra makes folders, opens logs, builds callbacks, launchers and sweepers before a recipe is looked at.
     """
-    job = hydra["job"]
-    further = {"callbacks": hydra["callbacks"], "job.env_set": job["env_set"], "job.env_copy": job["env_copy"]}
-    for place, value in further.items():
-        if value:
-            raise UserError(f"hydra.{place} is not allowed: a recipe trains, and Hydra does nothing else for it")
-    for part in ("launcher", "sweeper", "hydra_logging", "job_logging"):
-        for path, value in _list_leaves((part,), hydra[part]):
-            if not _is_harmless(path, value):
-                raise UserError(f"hydra.{'.'.join(path)} = {value} is not allowed: Hydra would call or import it")
+    given, known = dict(_list_leaves(hydra)), dict(_list_leaves(shipped))
+    for path in [*given, *known]:
+        if not _is_free(path, given.get(path)) and (path not in given or given[path] != known.get(path, ...)):
+            hint = "; run_dir=DIR says where a run is written" if path[-1] in ("dir", "subdir") else ""
+            raise UserError(
+                f"hydra.{'.'.join(path)} is not allowed: a recipe trains, and Hydra does nothing else{hint}"
+            )
 
 
-def _list_leaves(path: tuple[str, ...], node: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
-    if isinstance(node, Mapping):
-        for key, value in node.items():
-            yield from _list_leaves((*path, str(key)), value)
-    elif isinstance(node, list):
-        for item in node:
-            yield from _list_leaves(path, item)
-    else:
-        yield path, node
+def _is_free(path: tuple[str, ...], value: Any) -> bool:
+    """Whether a setting of Hydra's is only a text that it shows, what it notes itself, or what a sweep goes through."""
+    if path[:2] == ("sweeper", "params"):  # go through this module again, as words of a command line
+        return value is None or (len(path) == 3 and not isinstance(value, (list, Mapping)) and "${" not in str(value))
+    if path == ("verbose",):
+        return isinstance(value, bool)
+    return path[0] in _FREE or path in _FREE_OF_JOBS
 
 
-def _is_harmless(path: tuple[str, ...], value: Any) -> bool:
-    """Whether a setting of Hydra's machinery is plain data, or names a class of its own or of Python's logging."""
-    if len(path) == 1:
-        return value is None and path[0] in ("hydra_logging", "job_logging")
-    if path[1:] == ("_target_",):
-        return value == _TARGETS.get(path[0])
-    if path[-1] == "class":
-        return value in _LOGGING
-    if {"()", ".", "_target_"} & set(path):
-        return False
-    return value in _KNOWN or not any(mark in str(value) for mark in ("${", "://"))
-
-
-def hide_environment(raw: Mapping[str, Any], resolved: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a resolved configuration in which whatever follows from the environment stays as it is written.
-
-    So a secret that is named in `${oc.env:NAME}`, directly or by way of another key, gets into no file. `UserError`
-    where it would by another way: names and domains are written into translators.
-    """
-    texts = {path: value for path, value in _list_leaves((), raw) if isinstance(value, str) and "${" in value}
-    hidden = {path for path, text in texts.items() if re.search(r"env\s*:|}\s*:", text)}  # or a resolver's name is made
-    while more := {path for path, text in texts.items() if _mentions(text, hidden)} - hidden:
-        hidden |= more
-    for path in hidden:
-        if path[0] in ("name", "domains") or path[-1] in ("experiment", "domains"):
-            raise UserError(f"{'.'.join(path)} = {texts[path]} is written into translators: say it by itself")
-    return _keep_texts((), raw, resolved, hidden)
-
-
-def _mentions(text: str, hidden: set[tuple[str, ...]]) -> bool:
-    """Whether an interpolation looks at one of these keys, or at what holds it; `${.key}` is of whatever holds both."""
-    words = re.findall(r"[\w.]+", text)
-    keys = {".".join(path[: end + 1]) for path in hidden for end in range(len(path))}
-    near = {path[-1] for path in hidden}
-    return any(word in keys or (word.startswith(".") and word.rpartition(".")[2] in near) for word in words)
-
-
-def _keep_texts(path: tuple[str, ...], raw: Any, resolved: Any, hidden: set[tuple[str, ...]]) -> Any:
-    if path in hidden:
-        return raw
-    if isinstance(raw, Mapping) and isinstance(resolved, Mapping):
-        return {key: _keep_texts((*path, str(key)), raw[key], value, hidden) for key, value in resolved.items()}
-    return resolved
+def _list_leaves(node: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    for key, value in node.items():
+        inner = (*path, str(key))
+        if isinstance(value, Mapping) and value:
+            yield from _list_leaves(value, inner)
+        else:
+            yield inner, value

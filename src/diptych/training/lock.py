@@ -41,15 +41,16 @@ def lock_run(run_dir: Path, job: str = "") -> Iterator[None]:
 
 
 @contextmanager
-def forgotten_if_unused(run_dir: str) -> Iterator[None]:
-    """Take the run folder away again where a run is refused, or stopped, before it has written anything there."""
+def forgotten_unused(folder: Path) -> Iterator[None]:
+    """Take the run folder away again, and what was made above it, where a run writes nothing there before it fails."""
+    made = [path for path in (folder, *folder.parents) if not os.path.lexists(path)]
     try:
         yield
     except BaseException:
-        folder = Path(run_dir)
         with suppress(OSError, Timeout):  # somebody else's lock, or a file that came this moment
             if [path.name for path in folder.iterdir()] == [_LOCK]:
                 with FileLock(folder / _LOCK, timeout=0):
                     (folder / _LOCK).unlink()
-            folder.rmdir()
+            for path in made:
+                path.rmdir()
         raise

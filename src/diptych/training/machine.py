@@ -2,9 +2,12 @@
 
 import netrc
 import os
+import re
 import shutil
 import socket
 import uuid
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -12,6 +15,7 @@ from urllib.parse import SplitResult, urlsplit
 import torch
 from pytorch_lightning.loggers import Logger
 
+from diptych.arguments import Part
 from diptych.errors import MachineError, UserError, name_reason
 from diptych.files import write_text
 from diptych.terminal import say
@@ -102,12 +106,22 @@ def _answers(server: SplitResult) -> bool:
         return False
 
 
-def name_wandb_run(run_dir: str) -> str:
-    """Return the id of the run folder's W&B run, the same whenever training goes on there."""
-    path = Path(run_dir, "wandb_run_id")
-    if not path.is_file():
-        write_text(path, f"{uuid.uuid4().hex[:8]}\n")
-    return path.read_text().strip()
+def keep_wandb_id(loggers: Mapping[str, Part[Logger]], run_dir: Path) -> dict[str, Part[Logger]]:
+    """Return the loggers; one whose id is `auto` gets that of the run folder, the same whenever training goes on."""
+    return {
+        name: replace(part, arguments={**part.arguments, "id": find_wandb_id(run_dir / "wandb_run_id")})
+        if part.arguments.get("id") == "auto"
+        else part
+        for name, part in loggers.items()
+    }
+
+
+def find_wandb_id(path: Path) -> str:
+    """Return the id that a run folder's file holds, which is made where there is none."""
+    if path.is_file() and re.fullmatch(r"[\w-]{1,64}", name := path.read_text(errors="replace").strip()):
+        return name
+    write_text(path, f"{(name := uuid.uuid4().hex[:8])}\n")
+    return name
 
 
 def start_loggers(loggers: list[Logger], recipe: dict[str, Any]) -> list[Logger]:

@@ -1,8 +1,13 @@
 """What is said on the command line: paths, choices from groups, and what is swept."""
 
 import re
+from argparse import ArgumentParser
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
+
+from diptych.arguments import FilePath, find_problem
+from diptych.errors import UserError
 
 _SWEPT = re.compile(
     r"^(?:[^\[{'\"]|\[.*?\]|\{.*?\}|'.*?'|\".*?\")*?,|^(?:choice|glob|interval|range|shuffle|sort|tag)\("
@@ -16,22 +21,49 @@ _FILES = {f"{part}{role}.pretrained" for part in ("", "method.") for role in ("g
 _NO_CHOICE = re.compile("(callbacks|data|discriminator|experiment|generator|logger|method|trainer)=(null)?")
 
 
-def prepare(arguments: list[str]) -> list[str]:
+def prepare(arguments: list[str], parser: ArgumentParser | None = None) -> list[str]:
     """Quote the values that are paths, so that the grammar of overrides sees no meaning in é, =, commas or brackets.
 
     A `_target_` may be said of a part that is null or not there yet, as if with pluses before it; a group without a
-    choice (`logger=null`) is left out.
+    choice (`logger=null`) is left out. Options go behind the overrides, where Hydra's `parser` is given.
     """
+    arguments = _put_options_last(arguments, parser) if parser else arguments
     sweeps = bool({"-m", "--multirun"} & set(arguments))
     words = [re.sub(r"^\+?([\w.]+\._target_=)", r"++\1", argument) for argument in arguments]
     words = [f"~{group[1]}" if (group := _NO_CHOICE.fullmatch(word)) else word for word in words]
-    return [_quote(word) if not (sweeps and "," in word) else word for word in words]
+    return [quote(word) if not (sweeps and "," in word) else word for word in words]
+
+
+def _put_options_last(arguments: list[str], parser: ArgumentParser) -> list[str]:
+    """Return the arguments with options behind the overrides, whose parser takes them in two blocks only.
+
+    `UserError` where the parser does not know one, or where it would read a pickle, which may execute anything.
+    """
+
+    def refuse(message: str) -> None:
+        raise UserError(f"{message}; --help says what there is")
+
+    parser.error = refuse  # type: ignore[method-assign, assignment]
+    said = parser.parse_intermixed_args(arguments)
+    if said.experimental_rerun is not None:
+        raise UserError("--experimental-rerun is not allowed: a pickle may execute anything")
+    options = list(arguments)
+    for word in said.overrides:
+        options.remove(word)
+    return [*said.overrides, *options]
 
 
 def list_choices(arguments: list[str], folder: Path) -> list[str]:
     """Return those of the overrides that choose from a group, a folder of recipes' parts."""
     choices = (re.fullmatch(r"\+?(\w+)=(\[.*\]|[^,]*)", argument) for argument in arguments)
     return [choice[0] for choice in choices if choice and (folder / choice[1]).is_dir()]
+
+
+def find_run(run_dir: Any, own: list[str], arguments: list[str]) -> Path:
+    """Return the absolute path of a run's folder, which for a job of a sweep lies in `run_dir`, named by its `own`."""
+    if problem := find_problem("run_dir", run_dir, FilePath):
+        raise UserError(problem)
+    return Path(run_dir, name_job(own, arguments) if own else "").absolute()
 
 
 def name_job(overrides: list[str], arguments: list[str]) -> str:
@@ -49,7 +81,7 @@ def name_job(overrides: list[str], arguments: list[str]) -> str:
     return name if name == text and not alike else f"{name}-{sha256(','.join(own).encode()).hexdigest()[:6]}"
 
 
-def _quote(argument: str) -> str:
+def quote(argument: str) -> str:
     """Return `key='value'` where the key's value is a path, not null, quoted or an interpolation."""
     key, equals, value = argument.partition("=")
     name = key.lstrip("+")

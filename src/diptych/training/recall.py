@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from diptych.errors import FileError, name_reason
+from diptych.training.composition import SETTINGS
 
 
 def recall_recipe(arguments: list[str], groups: Path, load: Callable[[Path], Any]) -> list[str]:
@@ -24,8 +25,7 @@ def recall_recipe(arguments: list[str], groups: Path, load: Callable[[Path], Any
         raise FileError(f"{path}: no such file, so there is no run to go on with; to start one, choose an experiment=")
     _require_recipe(path, load)
     changes = [f"+{argument}" if argument[0] == "+" else argument for argument in arguments]  # added, or there already
-    settings = ["hydra.run.dir=${run_dir}", "hydra.output_subdir=null", "hydra/job_logging=stdout"]
-    return ["--config-path", str(path.parent), "--config-name", path.stem, *changes, *settings]
+    return ["--config-path", str(path.parent), "--config-name", path.stem, *changes, *SETTINGS]
 
 
 def _require_recipe(path: Path, load: Callable[[Path], Any]) -> None:

@@ -22,11 +22,10 @@ from diptych.terminal import say
 from diptych.training.allocation import keep_freed_memory
 from diptych.training.checkpoint import RunState
 from diptych.training.checkpoint_files import clear_leftovers
-from diptych.training.composition import hide_environment
 from diptych.training.explain import find_mistake
 from diptych.training.job import Job
 from diptych.training.lock import OF_THE_LOCK, lock_run
-from diptych.training.machine import choose_layout, require_compiler, start_loggers
+from diptych.training.machine import choose_layout, keep_wandb_id, require_compiler, start_loggers
 from diptych.training.memory import MemoryOptions, explained_exhaustion, list_networks
 from diptych.training.objective import check_objective, read_objective
 from diptych.training.recipe import Recipe, build, read_recipe
@@ -34,14 +33,14 @@ from diptych.training.resume import choose_checkpoint
 from diptych.training.run_log import keep_log
 
 
-def train(config: Mapping[str, Any], raw: Mapping[str, Any], text: str, job: Job) -> float | None:
+def train(config: Mapping[str, Any], record: Mapping[str, Any], text: str, job: Job) -> float | None:
     """Check the recipe, build its parts, the data first so that missing images are noticed at once, and train.
 
-    `config` is the composed configuration as plain data, `raw` the same with its interpolations, `text` what the run
-    folder keeps of it; `job` are the processes that train together. The first of them returns the score that the recipe
+    `config` is the composed configuration as plain data, `record` what checkpoints keep of it, `text` what the run
+    folder does; `job` are the processes that train together. The first of them returns the score that the recipe
     names as its `objective`, all others and without one None.
     """
-    recipe, record = read_recipe(config), hide_environment(raw, config)
+    recipe = read_recipe(config)
     _prepare_process(recipe.seed)
     run_dir, objective = Path(recipe.run_dir), recipe.objective
     data = build("data", recipe.data)
@@ -62,7 +61,8 @@ def train(config: Mapping[str, Any], raw: Mapping[str, Any], text: str, job: Job
             return read_objective(objective, run_dir)
         crops = data.preparation.crops and not recipe.trainer.arguments.get("deterministic")
         settings = {"max_epochs": method.schedule.total_epochs, "benchmark": crops, "callbacks": callbacks}
-        trainer = _make_trainer(recipe, settings | job.arrange(recipe.trainer.arguments))
+        loggers = keep_wandb_id(recipe.logger or {}, run_dir) if job.leads else recipe.logger or {}
+        trainer = _make_trainer(recipe, loggers, settings | job.arrange(recipe.trainer.arguments))
         resumption = resumption.find_fitting(method, trainer)
         with _leading(run_dir, method) if trainer.is_global_zero else nullcontext():
             if trainer.is_global_zero:
@@ -105,10 +105,9 @@ def explained_misconfiguration() -> Iterator[None]:
         raise UserError(f"trainer: {name_reason(error)}") from error
 
 
-def _make_trainer(recipe: Recipe, settings: Mapping[str, Any]) -> Trainer:
-    """Build Lightning's trainer with the recipe's loggers; `settings` are what follows from the other parts."""
-    loggers = list(build("logger", recipe.logger or {}).values())
-    arguments = {**recipe.trainer.arguments, **settings, "logger": loggers}
+def _make_trainer(recipe: Recipe, loggers: Mapping[str, Any], settings: Mapping[str, Any]) -> Trainer:
+    """Build Lightning's trainer with its loggers; `settings` are what follows from the recipe's other parts."""
+    arguments = {**recipe.trainer.arguments, **settings, "logger": list(build("logger", loggers).values())}
     trainer: Trainer = build("trainer", replace(recipe.trainer, arguments=arguments))
     return trainer
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.table import Column, Table
@@ -16,7 +16,7 @@ _STOPPED = 128  # exit codes above are of signals, which stop the whole sweep
 class SweptRun:
     """A run of a sweep: its folder, what is its own of the overrides, its exit code and the metric it was asked for."""
 
-    folder: Path
+    folder: Path = field(default_factory=Path)
     code: int = 0
     metric: float | None = None
 
@@ -28,9 +28,9 @@ class Sweep:
         self.jobs: list[SweptRun] = []
 
     @contextmanager
-    def job(self, folder: str, swept: bool) -> Iterator[SweptRun]:
+    def job(self, swept: bool) -> Iterator[SweptRun]:
         """Give a job to fill in; the exit of one among several is noted and goes no further, but for a signal's."""
-        job = SweptRun(Path(folder))
+        job = SweptRun()
         try:
             yield job
         except SystemExit as stop:
