@@ -14,6 +14,7 @@ from diptych.metrics.metric import Batch, Metric
 
 Kernels = tuple[Tensor, Tensor, Tensor]
 
+
 def measure_kid(first: Tensor, second: Tensor) -> float:
     """Return the distance of M×d and N×d features: about 0 for alike sets, or a little below."""
     weights = [features.new_ones(len(features), dtype=torch.float64) for features in (first, second)]

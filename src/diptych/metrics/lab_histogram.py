@@ -18,7 +18,7 @@ _MEAN_LENGTH = 0.5  # of a vector of length one along a random direction in thre
 
 
 class LabHistogram(Metric):
-    """The sliced Wasserstein distance of colours: all of them shifted by one of CIELAB's units are at a distance of one."""
+    """The sliced Wasserstein distance of colours: all shifted by one of CIELAB's units are one apart."""
 
     name = "lab_histogram"
     title = "colours (CIELAB)"

@@ -21,6 +21,8 @@ SEEDS = tuple(range(8))
 _WIDTHS = (16, 32, 64, 128)  # each with half the resolution of the one before
 _BIAS = 0.1  # so that flat areas look different from empty ones
 
+_LEAST = 0.2  # of the mean deviation: an activation that real images never reach must not drown all others
+
 
 class RandomFeatures:
     """Four 3×3 convolutions for each seed, for images of so many channels."""
@@ -113,7 +115,8 @@ def _run(network: Sequence[tuple[Tensor, Tensor]], x: Tensor) -> Tensor:
 
 def _split(rows: Tensor, reals: Tensor) -> list[tuple[Tensor, Tensor]]:
     """Return the standardised features of both sets, by network."""
-    mean, deviation = reals.mean(0), reals.std(0).clamp_min(1e-6)
+    mean, deviation = reals.mean(0), reals.std(0)
+    deviation = torch.maximum(deviation, _LEAST * deviation.mean(1, keepdim=True)).clamp_min(1e-6)
     pairs = zip(*(((side - mean) / deviation).unbind(1) for side in (rows, reals)), strict=True)
     return list(pairs)
 

@@ -30,7 +30,9 @@ class Sliced:
 
     def average_groups(self, first: int, second: int) -> "Sliced":
         """Return the same by groups of as many points, of which there are so many in either set."""
-        return Sliced(self.value, *(side.reshape(n, -1).mean(1) for side, n in ((self.first, first), (self.second, second))))
+        return Sliced(
+            self.value, *(side.reshape(n, -1).mean(1) for side, n in ((self.first, first), (self.second, second)))
+        )
 
 
 def draw_directions(dimensions: int, count: int, seed: int = 0) -> Tensor:
