@@ -10,7 +10,7 @@ from diptych.metrics.evaluation import (
     list_scores,
 )
 from diptych.metrics.evaluation_data import Chunk, EvaluationData, Source
-from diptych.metrics.metric import Batch, ImageMetric, Metric, Need, Score
+from diptych.metrics.metric import RGB, Batch, ImageMetric, Metric, Need, Score
 from diptych.metrics.protocol import PROTOCOLS, Protocol, choose_metrics, find_protocol
 from diptych.metrics.registry import DEFAULT, list_metrics, make_metrics
 from diptych.metrics.table import make_table
@@ -18,6 +18,7 @@ from diptych.metrics.table import make_table
 __all__ = [
     "DEFAULT",
     "PROTOCOLS",
+    "RGB",
     "TRANSLATED",
     "Batch",
     "Chunk",

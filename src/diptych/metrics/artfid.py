@@ -6,6 +6,7 @@ ArtFID: Quantitative Evaluation of Neural Style Transfer. Wright, Ommer. 2022. h
 import torch
 from torch import Tensor
 
+from diptych.metrics.extractor import FeatureMetric
 from diptych.metrics.frechet import FrechetDistance, measure_frechet
 from diptych.metrics.inception import ArtInception
 from diptych.metrics.lpips import LPIPSNetwork
@@ -13,7 +14,7 @@ from diptych.metrics.metric import Batch
 from diptych.metrics.network import get_network
 
 
-class ArtFID(FrechetDistance):
+class ArtFID(FeatureMetric, FrechetDistance):
     """(1 + LPIPS to the inputs) · (1 + FID to real images of B on ArtFID's Inception), for which B are the styles.
 
     As it is at that many images: the authors' program extrapolates to infinitely many unless it is told otherwise.

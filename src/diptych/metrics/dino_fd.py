@@ -4,12 +4,13 @@ Exposing Flaws of Generative Model Evaluation Metrics and Their Unfair Treatment
 https://arxiv.org/abs/2306.04675
 """
 
+from diptych.metrics.extractor import FeatureMetric
 from diptych.metrics.frechet import FrechetDistance
 from diptych.metrics.network import get_network
 from diptych.metrics.transformer import DINOv2
 
 
-class DINOFrechet(FrechetDistance):
+class DINOFrechet(FeatureMetric, FrechetDistance):
     """To real images of B."""
 
     name = "dino_fd"

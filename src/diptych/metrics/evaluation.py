@@ -12,7 +12,7 @@ from diptych.images import normalise, to_pixels
 from diptych.metrics.domain_classifier import DomainClassifier
 from diptych.metrics.evaluation_data import EvaluationData, Source, spread
 from diptych.metrics.faults import blur
-from diptych.metrics.metric import Batch, Metric, Need, Score
+from diptych.metrics.metric import RGB, Batch, Metric, Need, Score
 from diptych.metrics.protocol import PROTOCOLS, Protocol
 from diptych.metrics.statistics import hash_files, keep_rows, recall_rows
 
@@ -98,12 +98,14 @@ class _Judge:
         self.intervals = intervals
         self.data, self.metrics, self.classifier, self.protocol = data, metrics, classifier, protocol
         self.always: set[Need] = {"classifier"} if classifier else set()
+        self.always.update(["rgb"] if data.channels["b"] in RGB else [])
         needing = [metric for metric in metrics if "reals" in metric.needs and self._can(metric)]
         self.badness: dict[str, Tensor] = {}
         known = {metric.name: rows for metric in needing if (rows := self._recall(metric)) is not None}
         batches = (Batch(images, classifier=classifier) for images in data.read("b", data.real_paths))
         others = [metric for metric in needing if metric.name not in known]
-        self.reals = known | _describe(batches, {metric.name: metric.describe_reals for metric in others})
+        describers = {metric.name: metric.describe_reals for metric in others}
+        self.reals = known | _describe(batches, len(data.real_paths), describers)
         for metric in others:
             if about := self._say_what(metric):
                 keep_rows(about, self.reals[metric.name])
@@ -113,12 +115,12 @@ class _Judge:
         if source.make is None:
             return self.measure_set(source.images, {"reals"})
         found = find_available(self.data.aligned, self.data.alike, source.back is not None)
-        return self._score(self._translate(source), found)
+        return self._score(self._translate(source), len(self.data.test["a"]) * self.protocol.samples, found)
 
     def measure_set(self, paths: Sequence[Path], available: set[Need]) -> Scores:
         """Return the scores of images of B, real or not."""
         batches = (Batch(images, classifier=self.classifier) for images in self.data.read("b", paths))
-        return self._score(batches, available)
+        return self._score(batches, len(paths), available)
 
     def _translate(self, source: Source) -> Iterator[Batch]:
         for chunk, truths in self.data.chunks(self.protocol.samples):
@@ -141,11 +143,11 @@ class _Judge:
         return {"images": images, "prepared": self.data.prepared, "metric": metric.name, "network": network}
 
     def _can(self, metric: Metric) -> bool:
-        return "classifier" not in metric.needs or self.classifier is not None
+        return metric.needs & {"classifier", "rgb"} <= self.always
 
-    def _score(self, batches: Iterable[Batch], available: set[Need]) -> Scores:
+    def _score(self, batches: Iterable[Batch], total: int, available: set[Need]) -> Scores:
         fitting = {metric.name: metric for metric in self.metrics if metric.needs <= available | self.always}
-        rows = _describe(batches, {name: metric.describe for name, metric in fitting.items()})
+        rows = _describe(batches, total, {name: metric.describe for name, metric in fitting.items()})
         none = torch.empty(0)
         found = {name: metric.rate(rows[name]) for name, metric in fitting.items()}
         self.badness = {name: rated for name, rated in found.items() if rated is not None}
@@ -155,11 +157,16 @@ class _Judge:
         }
 
 
-def _describe(batches: Iterable[Batch], describers: Mapping[str, Callable[[Batch], Tensor]]) -> dict[str, Tensor]:
-    """Return the rows of all batches, by metric, looking at each batch once."""
+def _describe(
+    batches: Iterable[Batch], total: int, describers: Mapping[str, Callable[[Batch], Tensor]]
+) -> dict[str, Tensor]:
+    """Return the rows of all batches, of so many images in all, by metric, looking at each batch once."""
     rows: dict[str, list[Tensor]] = {name: [] for name in describers}
+    first = 0
     if describers:
         for batch in batches:
+            batch.first, batch.total = first, total
+            first += len(batch.outputs)
             for name, describe in describers.items():
                 rows[name].append(describe(batch).cpu())
     return {name: torch.cat(found) for name, found in rows.items()}

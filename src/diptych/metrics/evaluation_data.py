@@ -66,9 +66,14 @@ class EvaluationData:
         return [path.stem for path in self.test["a"]] == [path.stem for path in self.test["b"]]
 
     @cached_property
+    def channels(self) -> dict[str, int]:
+        """How many channels images of either domain have."""
+        return {domain: self.load(domain, self.test[domain][:1]).shape[1] for domain in "ab"}
+
+    @cached_property
     def alike(self) -> bool:
         """Whether images of A and B have as many channels: something can be copied, and one network see both."""
-        return len({self.load(domain, self.test[domain][:1]).shape[1] for domain in "ab"}) == 1
+        return self.channels["a"] == self.channels["b"]
 
     def read(self, domain: str, paths: Sequence[Path]) -> Iterator[Tensor]:
         """Yield images in batches, N×C×H×W."""

@@ -5,11 +5,12 @@ Nessler, Hochreiter. 2017. https://arxiv.org/abs/1706.08500
 """
 
 import math
+from abc import abstractmethod
 
 import torch
 from torch import Tensor
 
-from diptych.metrics.extractor import FeatureMetric
+from diptych.metrics.metric import Batch, Metric
 
 
 def measure_frechet(first: Tensor, second: Tensor) -> float:
@@ -27,13 +28,17 @@ def measure_frechet(first: Tensor, second: Tensor) -> float:
     return float(shift + x.square().sum() + y.square().sum() - 2 * root)
 
 
-class FrechetDistance(FeatureMetric):
-    """The Fréchet distance of an extractor's features; it depends on how many images there are."""
+class FrechetDistance(Metric):
+    """The Fréchet distance of whatever features a subclass extracts; it depends on how many images there are."""
 
     form = "{:.2f}"
     needs = frozenset({"reals"})
     fewest = 2
     resamples = 20  # the root is slow, and an interval need not be exact
+
+    @abstractmethod
+    def describe(self, batch: Batch) -> Tensor:
+        """Return the features, N×d."""
 
     def compare(self, rows: Tensor, reals: Tensor) -> float:
         return measure_frechet(rows, reals)

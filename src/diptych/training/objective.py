@@ -6,7 +6,7 @@ from pathlib import Path
 
 from diptych.data import UnpairedData
 from diptych.errors import FileError, UserError
-from diptych.metrics import TRANSLATED, Metric, find_available, list_scores
+from diptych.metrics import RGB, TRANSLATED, Metric, Need, find_available, list_scores
 
 METRICS_FILE = "metrics.json"
 """The file of a run folder with every score, by direction."""
@@ -24,7 +24,8 @@ def check_objective(
     alike = data.channels["a"] == data.channels["b"]
     available = find_available(data.aligned, alike, len(directions) == 2)
     available.update(["classifier"] if alike else [])
-    known = [f"{name}_{direction}" for direction in directions for name in list_scores(metrics, available)]
+    rgb: dict[str, set[Need]] = {domain: {"rgb"} if data.channels[domain] in RGB else set() for domain in "ab"}
+    known = [f"{name}_{d}" for d in directions for name in list_scores(metrics, available | rgb[d[1]])]
     if objective not in known:
         raise UserError(f"objective = {objective} is not a score of this run, which are {', '.join(known)}")
 
