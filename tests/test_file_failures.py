@@ -1,5 +1,6 @@
 """A file that cannot be used, or that memory does not suffice for, is one line, and the rest is translated."""
 
+import lzma
 import os
 import struct
 import subprocess
@@ -215,6 +216,22 @@ def test_what_does_not_fit_is_refused_before_it_is_decoded(
     monkeypatch.setattr(tifffile.TiffPage, "asarray", decode)
     with pytest.raises(DataError, match=message):
         load_image(tmp_path / "x.tif", form)
+
+
+@pytest.mark.parametrize("compression", ["zlib", "lzma"])
+def test_a_strip_unpacks_no_further_than_its_pixels(compression: str, tmp_path: Path) -> None:
+    """Half a megabyte on the disk that unpacks to 500, for 16×16 pixels; without it the same file is read."""
+    path, form = tmp_path / "x.tif", Form(1, (0, 65535), "uint16")
+    pixels = np.arange(256, dtype=np.uint16).reshape(16, 16)
+    pack = {"zlib": zlib.compress, "lzma": lzma.compress}[compression]
+    for more, refused in ((0, False), (50_000_000, True)):
+        packed = pack(pixels.tobytes() + bytes(more))
+        tifffile.imwrite(path, iter([packed]), shape=(16, 16), dtype=np.uint16, compression=compression)
+        if not refused:
+            assert load_image(path, form).stored == "uint16"
+            continue
+        with pytest.raises(DataError, match="a strip or tile of it unpacks to more than its pixels"):
+            load_image(path, form)
 
 
 OME = (

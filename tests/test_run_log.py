@@ -169,8 +169,8 @@ WRITERS: dict[str, Callable[[Path], object]] = {
     "skipped.csv": keep_skipped,
     "metrics.csv": append_row,
     "wandb_run_id": lambda folder: find_wandb_id(folder / "wandb_run_id"),
-    f".last.ckpt.tmp-{os.getpid()}": save_twice,
-    f".previous.ckpt.tmp-{os.getpid()}": save_twice,
+    ".last.ckpt.tmp-PID": save_twice,
+    ".previous.ckpt.tmp-PID": save_twice,
     "previous.ckpt": save_twice,
 }
 
@@ -182,10 +182,11 @@ def test_a_run_writes_into_no_file_but_its_own(name: str, kind: str, tmp_path: P
     """Somebody's run folder may hold links to any file, and pipes, under every name that a run writes."""
     folder, precious = tmp_path / "run", tmp_path / "precious"
     folder.mkdir()
+    place = folder / name.replace("PID", str(os.getpid()))
     if kind == "pipe":
-        os.mkfifo(folder / name)
+        os.mkfifo(place)
     else:
-        (folder / name).symlink_to(precious)
+        place.symlink_to(precious)
     if kind == "link":
         precious.write_text("iteration,images_seen\n1,1\n")
     try:

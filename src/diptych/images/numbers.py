@@ -12,6 +12,7 @@ from PIL import Image
 from diptych.errors import DataError
 from diptych.images.form import Form
 from diptych.images.picture import Picture
+from diptych.images.strips import require_bounded
 
 Array = NDArray[np.generic]
 FIRST_FRAME = "several frames or pages: the first frame is taken"
@@ -58,6 +59,7 @@ def read_tiff(path: Path, form: Form) -> tuple[Array, tuple[str, ...]]:
         require_shape(path, source.shape, form)
         require_real(path, source.dtype)
         require_declared(source.dtype, form)
+        require_bounded(path, series.pages if whole else [page], form)
         array: Array = source.asarray()  # now that it is known to be no larger than an image of the form may be
         remarks = () if whole else (FIRST_FRAME,)
     return shape(path, array, form), remarks
