@@ -223,7 +223,7 @@ def test_hydra_is_told_to_write_nothing() -> None:
     assert told.run.dir == told.sweep.dir == told.sweep.subdir == "."
     assert told.output_subdir is None
     assert list(told.job_logging.handlers) == ["console"]
-    for word in ("hydra.launcher=null", "hydra.callbacks=null", "hydra/job_logging=default", "hydra.run.dir=x"):
+    for word in ("hydra.launcher=null", "hydra/job_logging=default", "hydra.run.dir=x"):
         with pytest.raises(UserError, match=r"^hydra\.\S+ is not allowed: "):
             compose(word)
 

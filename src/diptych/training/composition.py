@@ -33,6 +33,7 @@ def guard(loader: Any, container: Any, config: Any, look: Callable[..., Any]) ->
     container.resolve_parse_tree = resolution.bounded(container.resolve_parse_tree)
     config.load = without_aliases(config.load)
     config.save = without_sweeps(config.save)
+    resolvers: dict[str, Callable[..., Any]]
     resolvers = {word: partial(call_late, "machine", word) for word in ("choose_precision", "is_wandb_offline")}
     resolvers |= {"oc.env": resolution.noticed(look), "name_wandb_run": lambda run_dir: "auto"}  # one of older runs
     for word, resolver in resolvers.items():
