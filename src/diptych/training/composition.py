@@ -32,7 +32,7 @@ def guard(loader: Any, container: Any, config: Any, look: Callable[..., Any]) ->
     loader.load_configuration = checked(loader.load_configuration, config.to_container, resolution.begin)
     container.resolve_parse_tree = resolution.bounded(container.resolve_parse_tree)
     config.load = without_aliases(config.load)
-    config.save = lambda sweep, path: sweep.run_dir  # is not saved; and once it is resolved, all jobs have its time
+    config.save = without_sweeps(config.save)
     resolvers: dict[str, Callable[..., Any]] = {
         **{word: partial(call_late, "machine", word) for word in ("choose_precision", "is_wandb_offline")},
         "oc.env": resolution.noticed(look),
@@ -95,6 +95,18 @@ def without_aliases(load: Callable[[Any], Any]) -> Callable[[Any], Any]:
         return load(source)
 
     return load_checked
+
+
+def without_sweeps(save: Callable[..., Any]) -> Callable[..., Any]:
+    """Return OmegaConf's way to write a file, which leaves out what Hydra writes of a sweep before it is checked."""
+
+    def save_checked(config: Any, place: Any, *rest: Any, **options: Any) -> None:
+        if str(place) == "multirun.yaml":
+            _ = config.run_dir  # once it is resolved, all jobs have the same time in it
+        else:
+            save(config, place, *rest, **options)
+
+    return save_checked
 
 
 def refuse_packages(places: Sequence[str]) -> None:
