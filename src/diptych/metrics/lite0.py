@@ -17,6 +17,7 @@ from diptych.networks import EfficientNetLite
 from diptych.networks.efficientnet_lite import SHA256
 
 _SIDE = 224  # of the images that it was trained on
+_AT_ONCE = 8  # images, so that memory stays bounded
 
 
 class Lite0:
@@ -28,7 +29,7 @@ class Lite0:
     @torch.no_grad()
     def pool(self, images: Tensor) -> Tensor:
         """Return the pooled features that the classifier decides by, N×1280."""
-        return self.network.classify(self._prepare(images))[1]
+        return torch.cat([self.network.classify(self._prepare(some))[1] for some in images.split(_AT_ONCE)])
 
     @torch.no_grad()
     def list_directions(self, images: Tensor) -> list[Tensor]:
@@ -93,5 +94,10 @@ class LpipsLite0(_Lite0Metric, ImageMetric):
 
     def describe(self, batch: Batch) -> Tensor:
         assert batch.truths is not None
-        pairs = zip(*map(get_lite0().list_directions, (batch.outputs, batch.truths)), strict=True)
-        return torch.stack([(one - other).square().sum(1).mean((1, 2)) for one, other in pairs]).mean(0)
+        pairs = zip(batch.outputs.split(_AT_ONCE), batch.truths.split(_AT_ONCE), strict=True)
+        return torch.cat([_compare(*pair) for pair in pairs])
+
+
+def _compare(first: Tensor, second: Tensor) -> Tensor:
+    levels = zip(*map(get_lite0().list_directions, (first, second)), strict=True)
+    return torch.stack([(one - other).square().sum(1).mean((1, 2)) for one, other in levels]).mean(0)

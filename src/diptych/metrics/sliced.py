@@ -30,9 +30,8 @@ class Sliced:
 
     def average_groups(self, first: int, second: int) -> "Sliced":
         """Return the same by groups of as many points, of which there are so many in either set."""
-        return Sliced(
-            self.value, *(side.reshape(n, -1).mean(1) for side, n in ((self.first, first), (self.second, second)))
-        )
+        sides = (self.first.reshape(first, -1), self.second.reshape(second, -1))
+        return Sliced(self.value, *(side.mean(1) for side in sides))
 
 
 def draw_directions(dimensions: int, count: int, seed: int = 0) -> Tensor:
