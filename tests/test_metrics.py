@@ -134,14 +134,11 @@ def test_the_classifier_tells_flat_from_rendered(shipped: EvaluationData, classi
     assert share_of_b(classifier, test["b"]) > 0.85
     assert share_of_b(classifier, test["a"]) < 0.15
     judged = classifier.judge(test["a"])
-    shares = [one.float().mean().item() for one in (judged_of(classifier, judged))]
+    answers = classifier.is_b(judged), classifier.swap().is_b(judged), classifier.is_neither(judged)
+    shares = [float(answer.float().mean()) for answer in answers]
     assert shares[1] > 0.85
     assert sum(shares) == pytest.approx(1)
     assert torch.equal(classifier.swap().is_neither(judged), classifier.is_neither(judged))
-
-
-def judged_of(classifier: DomainClassifier, judged: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    return classifier.is_b(judged), classifier.swap().is_b(judged), classifier.is_neither(judged)
 
 
 def share_of_b(classifier: DomainClassifier, images: Tensor) -> float:
