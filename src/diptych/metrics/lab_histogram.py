@@ -37,7 +37,7 @@ class LabHistogram(Metric):
     def compare(self, rows: Tensor, reals: Tensor) -> float:
         return self.score(rows, reals).value
 
-    def score(self, rows: Tensor, reals: Tensor, seed: int = 0) -> Score:
+    def score(self, rows: Tensor, reals: Tensor, interval: bool = True) -> Score:
         found = _measure(rows, reals)
         return Score(found.value / _MEAN_LENGTH, found.deviation / _MEAN_LENGTH, len(rows))
 

@@ -37,7 +37,7 @@ class SlicedWasserstein(Metric):
     def compare(self, rows: Tensor, reals: Tensor) -> float:
         return self.score(rows, reals).value
 
-    def score(self, rows: Tensor, reals: Tensor, seed: int = 0) -> Score:
+    def score(self, rows: Tensor, reals: Tensor, interval: bool = True) -> Score:
         """Return value and uncertainty, and the value of each level by the length of its shorter side."""
         levels = [
             _measure_level(first, second, own=side != self.sides[-1])
