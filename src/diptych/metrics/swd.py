@@ -12,8 +12,8 @@ from diptych.metrics.metric import Batch, Metric, Score
 from diptych.metrics.sliced import Sliced, average_sliced, draw_directions, measure_sliced
 
 _PATCH, _SMALLEST = 7, 16  # the paper's
-_PATCHES, _PATCHES_OF_ALL = 64, 1 << 16  # of each image and of all images of a set, at each level
-_DIRECTIONS = 128
+_PATCHES, _PATCHES_OF_ALL = 256, 1 << 16  # of each image and of all images of a set, at each level
+_DIRECTIONS = 64
 _BINOMIAL = (1, 4, 6, 4, 1)
 
 
