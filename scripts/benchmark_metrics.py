@@ -36,7 +36,7 @@ def make_data(count: int, size: int) -> EvaluationData:
 
 
 def measure(name: str, count: int, size: int) -> dict[str, float]:
-    """Return how long a metric takes, with reading the images (of which `l1` does little else), and the memory grown."""
+    """Return how long a metric takes, with reading the images (`l1` does little else), and the memory grown."""
     data, source = make_data(count, size), Source(lambda chunk: chunk.inputs)
     began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     evaluate({"copies": source}, data, make_metrics([name]), anchors=False)
