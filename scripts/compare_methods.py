@@ -149,7 +149,7 @@ def measure(options: argparse.Namespace, console: Console) -> None:
     if classifier is None:
         raise SystemExit(f"error: {options.out} holds no finished run; train some first")
     anchors = {name: found for name, found in scores.columns.items() if name != TRANSLATED}
-    rows += [{"name": name.replace("_", " ")} | _to_plain(found) for name, found in anchors.items()]
+    rows += [{"name": name.replace("_", " ").replace(" b", " B")} | _to_plain(found) for name, found in anchors.items()]
     (options.out / "results.json").write_text(json.dumps(rows, indent=1) + "\n")
     console.print(f"classifier: {classifier.accuracy:.1%} right on real test images")
     print_table(rows, console)

@@ -116,6 +116,7 @@ def test_translate_writes_the_good_and_names_the_bad(
     assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == len(GOOD)
 
 
+@pytest.mark.exhaustive
 def test_a_run_over_everything_finishes_with_skip(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -32,6 +32,7 @@ def test_every_descent_lowers_one_and_the_same_loss() -> None:
     assert losses["scipy"][0] < losses["lbfgs"][0]  # a round of it ends below the start
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_painting_is_measured_in_processes_of_their_own(tmp_path: Path) -> None:
     for words, variants in (

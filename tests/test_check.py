@@ -20,6 +20,8 @@ from diptych.data.index import Index
 from diptych.errors import DataError
 from diptych.images import PICTURE, load_image
 
+pytestmark = pytest.mark.reliability
+
 
 @pytest.fixture
 def spoiled(tiny_data: Path, tmp_path: Path) -> Path:

@@ -84,6 +84,7 @@ def test_a_task_that_fails_takes_the_other_down(start: Start, tiny_data: Path, t
     assert "Traceback" not in "".join(told)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_one_lock_for_a_job_and_a_killed_task_ends_it(start: Start, tiny_data: Path, tmp_path: Path) -> None:
     endless = [*make_overrides(tiny_data, tmp_path / "run", *TWO), "method.schedule.epochs=100000"]

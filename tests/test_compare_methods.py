@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from test_train import ROOT
 
-from diptych.metrics import DomainClassifier, evaluation
+from diptych.metrics import DomainClassifier, evaluation_data
 
 sys.path.insert(0, str(ROOT / "scripts"))
 script = importlib.import_module("compare_methods")
@@ -46,8 +46,7 @@ def test_runs_of_equal_time_are_measured_and_drawn(tmp_path: Path, monkeypatch: 
     classifier = DomainClassifier(
         torch.nn.Sequential(torch.nn.AvgPool2d(64), torch.nn.Flatten(), torch.nn.Linear(3, 3)), 0.5
     )
-    monkeypatch.setattr(evaluation, "train_classifier", lambda *_: classifier)
-    monkeypatch.setattr(evaluation, "sliced_wasserstein", lambda *_: 0.5)  # which has tests of its own
+    monkeypatch.setattr(evaluation_data, "train_classifier", lambda *_: classifier)
     out = tmp_path / "runs"
     for words in (["train", "--minutes", "0.02"], ["train", "--minutes", "0.02"], ["measure"]):
         monkeypatch.setattr(sys, "argv", ["compare_methods.py", *words, "--out", str(out)])

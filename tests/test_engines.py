@@ -9,7 +9,7 @@ import pytest
 APART = Path(__file__).parent / "engines_apart.py"
 
 
-@pytest.mark.parametrize("marks", ["not slow", pytest.param("slow", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("marks", ["not slow", pytest.param("slow", marks=pytest.mark.exhaustive)])
 def test_engines(marks: str) -> None:
     command = [sys.executable, "-m", "pytest", "-m", marks, "-p", "no:cacheprovider", str(APART)]
     result = subprocess.run(command, capture_output=True, text=True, cwd=APART.parent.parent, check=False)

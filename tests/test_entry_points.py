@@ -58,6 +58,7 @@ def broken(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.exhaustive
 def test_a_network_is_found_where_its_package_is_installed() -> None:
     done = run_python("-c", BUILD.format("SampledNetwork"), packages=(TOYS,))
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "diptych_toys.sampled", "")
@@ -72,6 +73,7 @@ def test_a_network_of_another_package_is_made_again_from_its_words(made: Network
     assert again.describe() == made.describe()
 
 
+@pytest.mark.exhaustive
 def test_an_unknown_network_is_still_unknown() -> None:
     done = run_python("-c", BUILD.format("SampledNetwrok"), packages=(TOYS,))
     assert done.returncode == 1
@@ -120,6 +122,7 @@ def test_a_method_of_another_package_trains(tiny_data: Path, tmp_path: Path, bro
     assert run_python("-c", LOAD, str(bundle), packages=(TOYS,)).stdout.strip() == "torch.Size([1, 3, 8, 8])"
 
 
+@pytest.mark.exhaustive
 def test_a_network_of_another_package_trains_in_a_method_of_the_house(tiny_data: Path, tmp_path: Path) -> None:
     """Nothing but its name leads to it."""
     overrides = make_recipe(tiny_data, tmp_path / "run", "diptych.methods.GAN")

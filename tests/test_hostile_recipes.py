@@ -21,7 +21,9 @@ CALL = {"_target_": "os.system", "command": "touch CANARY"}
 RESOLVED = "${oc.create:{_target_:sympy.sympify,a:CODE}}"
 FACTORY = {"handlers": {"x": {"()": "torch.hub.load", "repo_or_dir": "CANARY", "model": "x", "source": "local"}}}
 LOG = {"handlers": {"file": {"class": "logging.FileHandler", "filename": "CANARY"}}, "root": {"handlers": ["file"]}}
-NESTED = ["x", "y"]  # PyYAML writes what comes again as an alias
+LAUGHS: list = ["ha"]  # PyYAML writes what comes again as an alias
+for _ in range(6):
+    LAUGHS = [LAUGHS] * 10
 
 
 def refer(number: int) -> str:
@@ -67,7 +69,7 @@ HOSTILE = {  # what a recipe's file may hold, and the key that the line names
     "a folder elsewhere": ({"hydra": {"run": {"dir": "CANARY"}, "sweep": {"dir": "CANARY"}}}, "hydra.run.dir"),
     "another folder": ({"hydra": {"job": {"chdir": True}}}, "hydra.job.chdir"),
     "a resolver that wrote": ({"compile": "${name_wandb_run:CANARY}"}, "compile = 'auto'"),
-    "aliases": ({"method": {"x": NESTED, "y": [NESTED, NESTED]}}, "a YAML alias"),
+    "aliases": ({"method": {"x": LAUGHS}}, "repeat each other too often"),
     "doubled text": ({f"x{n}": refer(n + 1) * 2 for n in range(40)} | {"x40": "x" * 9}, "without bound"),
     "doubled nothing": ({f"x{n}": refer(n + 1) * 2 for n in range(40)} | {"x40": ""}, "without bound"),
     "doubled lists": ({f"x{n}": [refer(n + 1)] * 9 for n in range(9)} | {"x9": [1] * 9}, "without bound"),

@@ -17,6 +17,8 @@ from diptych.data.installer import install_dataset
 from diptych.errors import DataError
 
 datasets = pytest.importorskip("datasets")
+pytestmark = pytest.mark.reliability
+
 FORMATS = {".jpg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".bmp": "BMP", ".gif": "GIF", ".tif": "TIFF", ".ppm": "PPM"}
 
 

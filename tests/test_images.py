@@ -23,6 +23,8 @@ from diptych.images import (
     write_image,
 )
 
+pytestmark = pytest.mark.reliability
+
 
 def test_pixels_survive_the_round_trip() -> None:
     pixels = torch.arange(256, dtype=torch.uint8).reshape(1, 1, 16, 16)

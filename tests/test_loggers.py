@@ -16,7 +16,7 @@ from wandb.proto import wandb_internal_pb2
 
 from diptych.data import UnpairedData
 from diptych.errors import FileError, MachineError, UserError
-from diptych.metrics import DEFAULT
+from diptych.metrics import DEFAULT, Score, make_metrics
 from diptych.training.machine import (
     choose_layout,
     choose_precision,
@@ -131,13 +131,14 @@ def test_compiling_without_a_compiler_is_refused_at_once(monkeypatch: pytest.Mon
 
 
 SCORES = set(DEFAULT)
+METRICS = make_metrics(DEFAULT)
 
 
 @pytest.fixture
 def quick_scores(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether scores are right is asked elsewhere."""
     monkeypatch.setattr("diptych.metrics.domain_classifier._STEPS", 2)
-    monkeypatch.setattr("diptych.metrics.evaluation.sliced_wasserstein", lambda *_: 0.25)
+    monkeypatch.setattr("diptych.metrics.swd.SlicedWasserstein.score", lambda *_: Score(0.25, 0.0, 2))
 
 
 def list_scores(run_dir: Path) -> dict[str, float]:
@@ -249,10 +250,10 @@ def test_an_objective_that_there_is_not_is_refused_before_training(
 def test_scores_that_there_can_be(tiny_data: Path) -> None:
     aligned = UnpairedData(str(tiny_data), load_size=16, crop_size=16)
     for name in SCORES:
-        check_objective(f"{name}_ab", aligned, ["ab"], True)
+        check_objective(f"{name}_ab", aligned, ["ab"], METRICS)
     unlike = {"test_path_a": str(tiny_data / "trainA"), "channels_b": 1}
     apart = UnpairedData(str(tiny_data), load_size=16, crop_size=16, **unlike)
-    check_objective("swd_ab", apart, ["ab"], True)
-    for name in SCORES - {"swd"}:
-        with pytest.raises(UserError, match=r"which are swd_ab$"):
-            check_objective(f"{name}_ab", apart, ["ab"], True)
+    check_objective("swd_ab", apart, ["ab"], METRICS)
+    for name in SCORES - {"swd", "roughness", "white_tint"}:
+        with pytest.raises(UserError, match=r"which are swd_ab, roughness_ab, white_tint_ab$"):
+            check_objective(f"{name}_ab", apart, ["ab"], METRICS)

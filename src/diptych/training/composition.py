@@ -1,5 +1,6 @@
 """What a composed configuration may not have Hydra do: it composes recipes, and neither writes, calls nor imports."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ SETTINGS = (
 )
 """What differs here from Hydra's own settings. It makes the folder that it is told before anything is checked: one that
 is there already. A run's folder is made by the run, and its log is its own."""
+_MOST_NODES = 100_000  # of a YAML file, with what aliases repeat
 _FREE = ("help", "hydra_help", "mode", "overrides", "runtime")
 _FREE_OF_JOBS = [("job", key) for key in ("name", "override_dirname", "id", "num", "config_name")]
 
@@ -76,7 +78,7 @@ def checked(load: Callable[..., Any], to_plain: Callable[[Any], Any], begin: Cal
 
 
 def without_aliases(load: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Return OmegaConf's way to read a YAML file or its path; `UserError` where nodes are aliases of others.
+    """Return OmegaConf's way to read a YAML file or its path; `UserError` where aliases make too much of it.
 
     Each doubles what it repeats, and so on: a few lines become more than memory holds.
     """
@@ -86,15 +88,24 @@ def without_aliases(load: Callable[[Any], Any]) -> Callable[[Any], Any]:
             with Path(source).open(encoding="utf-8") as file:
                 return load_checked(file)
         text = source.read()
-        if "*" in text and any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
+        if "*" in text and _count_nodes(yaml.compose(text), {}) > _MOST_NODES:
             name = getattr(source, "name", "a recipe")
-            raise UserError(
-                f"{name}: a YAML alias (*name) is not allowed: refer to a key as in ${{key}}, or write it out"
-            )
+            raise UserError(f"{name}: its YAML aliases (*name) repeat each other too often: write it out")
         source.seek(0)
         return load(source)
 
     return load_checked
+
+
+def _count_nodes(node: Any, known: dict[int, float]) -> float:
+    """Return how many nodes a composed YAML document has with all that its aliases repeat: endless in a circle."""
+    if id(node) not in known:
+        known[id(node)] = math.inf  # while its parts are counted: one of which is itself in a circle
+        parts = getattr(node, "value", ())
+        pairs = parts if isinstance(parts, list) else ()
+        inner = [part for pair in pairs for part in (pair if isinstance(pair, tuple) else (pair,))]
+        known[id(node)] = 1 + sum(_count_nodes(part, known) for part in inner)
+    return known[id(node)]
 
 
 def without_sweeps(save: Callable[..., Any]) -> Callable[..., Any]:

@@ -24,6 +24,7 @@ _HARMLESS = (
     "data.workers", "data.cache*", "data.download",
     "data.root", "data.path_*", "data.test_path_*",  # the fingerprint tells whether the images are the same
     "trainer.log_every_n_steps", "trainer.enable_*", "trainer.plugins", "callbacks.memory*", "callbacks.alarms*",
+    "metric.*", "callbacks.evaluate*", "data.validation",  # what is held out tells itself by the fingerprint
     "generator.pretrained*", "discriminator.pretrained*",  # where a run began is in its checkpoint
     "method.generator.pretrained*", "method.discriminator.pretrained*",
 )  # fmt: skip
