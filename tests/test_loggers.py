@@ -148,6 +148,7 @@ def list_scores(run_dir: Path) -> dict[str, float]:
         f"metric/{name}_{way}": score["value"]
         for way, scores in found.items()
         for name, score in scores["columns"]["output"].items()
+        if score["value"] is not None
     }
 
 
@@ -158,7 +159,9 @@ def test_scores_reach_the_loggers(tiny_data: Path, tmp_path: Path, monkeypatch: 
         overrides = make_overrides(tiny_data, tmp_path / logger, f"logger={logger}", "callbacks.finish.evaluation=true")
         run(monkeypatch, "experiment=custom", *overrides)
     scores = list_scores(tmp_path / "wandb")
-    assert scores.keys() == {f"metric/{name}_{way}" for name in SCORES for way in ("ab", "ba")}
+    assert scores.keys() == {
+        f"metric/{name}_{way}" for name in SCORES - {"roughness", "white_tint"} for way in ("ab", "ba")
+    }
     assert read_wandb_summary(tmp_path / "wandb") == pytest.approx(scores)
     events = EventAccumulator(str(tmp_path / "tensorboard" / "tensorboard")).Reload()
     scores = list_scores(tmp_path / "tensorboard")

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import make_cyclegan, make_trainer
+from conftest import make_cyclegan, make_trainer, sweep
 from test_safety import LIGHTNING
 from test_train import ROOT, make_overrides, read_rows, run
 

@@ -1,6 +1,7 @@
 """The end of a run: translators exported, evaluated, and the next command to type."""
 
 import json
+import math
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -72,6 +73,7 @@ class Finish(Callback):
                 f"metric/{name}_{direction}": score.value
                 for direction, scores in self.scores.items()
                 for name, score in scores.columns[TRANSLATED].items()
+                if math.isfinite(score.value)
             }
             for logger in trainer.loggers:
                 logger.log_metrics(values, pl_module.images_seen)
