@@ -248,7 +248,8 @@ def test_the_share_stands_beside_references_under_the_domains_names() -> None:
     columns["real_test_b"] = {"classified_b": Score(0.953, 0.0, 9)}
     classifier = DomainClassifier(torch.nn.Identity(), 0.96)
     metrics = make_metrics(["psnr", "swd", "classified_b"])
-    result = Evaluation(columns, metrics, classifier, 9, {"a": "night", "b": "day[/b]"})
+    data = EvaluationData({}, {"a": [DATA] * 9, "b": []}, load, {"a": "night", "b": "day[/b]"})
+    result = Evaluation(columns, metrics, classifier, data)
     console = Console(width=80, record=True)
     console.print(make_table(result, "night → day[/b]"))
     text = console.export_text()

@@ -30,6 +30,12 @@ RECIPE = [*WHOLE, "method.schedule.epochs=12", "callbacks.checkpoint.every=0"]
 RECIPE += ["generator.blocks=9"]  # batches that last long enough for a signal to come between two
 
 
+def take_terminal(slave: int) -> None:
+    """Be told when the terminal is closed, although whoever runs the tests may be kept from it by nohup."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
+
+
 class Run:
     """A real run in a session of its own, on a pseudo-terminal where one is wanted, and all that it says."""
 
@@ -43,7 +49,7 @@ class Run:
             stdout=slave,
             stderr=slave,
             start_new_session=True,
-            preexec_fn=(lambda: fcntl.ioctl(slave, termios.TIOCSCTTY, 0)) if terminal else None,
+            preexec_fn=(lambda: take_terminal(slave)) if terminal else None,
         )
         os.close(slave)
         self.reader = threading.Thread(target=self._read, daemon=True)

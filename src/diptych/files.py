@@ -4,6 +4,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import file_digest
 from pathlib import Path
 from typing import IO, Any
 from uuid import uuid4
@@ -68,6 +69,12 @@ def open_own(path: Path, mode: str, **options: Any) -> IO[Any]:
 def _open_here(path: str, flags: int) -> int:
     """Open what the path names itself, at once (where the system can)."""
     return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0), 0o666)
+
+
+def hash_file(path: Path) -> str:
+    """Return the SHA-256 of a file's content, read in pieces."""
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
 
 
 def find_cache() -> Path:

@@ -34,6 +34,8 @@ class Alarms(Callback):
         self.raised: set[str] = set()
         self._suspected: set[str] = set()
         self._latest: tuple[int, dict[str, float]] = (-1, {})
+        self.symptoms = list_symptoms()
+        self.metrics = [kind() for kind in list_metrics().values() if kind.symptom]
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin the file, or take up that of an interrupted run."""
@@ -59,7 +61,7 @@ class Alarms(Callback):
         if iteration != pl_module.iteration:
             self.file.trim(pl_module.iteration - 1)  # a run stopped while it was evaluated has measured already
             values = self._record(trainer, pl_module)
-        for key in sorted(find_showing(values)):
+        for key in sorted(self._find_showing(values)):
             self._say(key, values[key], "at the end")
 
     def _record(self, trainer: Trainer, method: Method) -> dict[str, float]:
@@ -86,7 +88,7 @@ class Alarms(Callback):
             here, there = direction[0], direction[1]
             inputs, targets = reals[here], reals[there]
             fakes = translate_like(translator, inputs, targets)
-            found = _measure(Batch(fakes, inputs, back=translators.get(there + here)), targets)
+            found = self._measure_failures(Batch(fakes, inputs, back=translators.get(there + here)), targets)
             if there in discriminators:
                 dtype = next(discriminators[there].parameters()).dtype
                 logits = [discriminators[there](images.to(dtype)) for images in (targets, fakes)]
@@ -95,9 +97,21 @@ class Alarms(Callback):
             values |= {f"{name}_{direction}": value for name, value in found.items()}
         return values
 
+    def _measure_failures(self, batch: Batch, reals: Tensor) -> dict[str, float]:
+        """Return what each metric that shows a failure makes of some outputs and real images, if it can be taken."""
+        assert batch.inputs is not None
+        available = find_available(False, batch.outputs.shape == batch.inputs.shape, batch.back is not None)
+        if batch.outputs.shape[-2:] != batch.inputs.shape[-2:]:
+            available.discard("input")
+        return {metric.name: metric.measure(batch, reals) for metric in self.metrics if metric.needs <= available}
+
+    def _find_showing(self, values: dict[str, float]) -> set[str]:
+        """Return the keys, `name_ab`, of the symptoms that are beyond their thresholds."""
+        return {key for key, value in values.items() if self.symptoms[key.rsplit("_", 1)[0]].shows(value)}
+
     def _announce(self, values: dict[str, float]) -> None:
         """Say what shows for the second time in a row, once."""
-        showing = find_showing(values)
+        showing = self._find_showing(values)
         for key in sorted(showing & self._suspected - self.raised):
             self._say(key, values[key])
             self.raised.add(key)
@@ -106,7 +120,7 @@ class Alarms(Callback):
     def _say(self, key: str, value: float, when: str = "") -> None:
         name, direction = key.rsplit("_", 1)
         place = f"{direction}, {when}" if when else direction
-        say(f"alarm ({place}): {list_symptoms()[name].message} ({name} {value:.3g})")
+        say(f"alarm ({place}): {self.symptoms[name].message} ({name} {value:.3g})")
 
     def state_dict(self) -> dict[str, Any]:
         """Return what has been said and suspected."""
@@ -115,19 +129,3 @@ class Alarms(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Do not say it again."""
         self.raised, self._suspected = set(state_dict["raised"]), set(state_dict["suspected"])
-
-
-def _measure(batch: Batch, reals: Tensor) -> dict[str, float]:
-    """Return what every metric that shows a failure makes of some outputs and real images, where it can be taken."""
-    assert batch.inputs is not None
-    same = batch.outputs.shape[-2:] == batch.inputs.shape[-2:]
-    available = find_available(False, batch.outputs.shape == batch.inputs.shape, batch.back is not None)
-    available -= set() if same else {"input"}
-    fitting = [kind() for kind in list_metrics().values() if kind.symptom and kind.needs <= available]
-    return {metric.name: metric.measure(batch, reals) for metric in fitting}
-
-
-def find_showing(values: dict[str, float]) -> set[str]:
-    """Return the keys, `name_ab`, of the symptoms that are beyond their thresholds."""
-    symptoms = list_symptoms()
-    return {key for key, value in values.items() if symptoms[key.rsplit("_", 1)[0]].shows(value)}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, get_origin
 
 from diptych.errors import DataError, MachineError
-from diptych.files import find_cache, write_text
+from diptych.files import find_cache, hash_file, write_text
 from diptych.images import Form, load_image
 
 _VERSION = 1
@@ -80,7 +80,7 @@ class Index:
     def _decode(self, path: Path) -> Entry:
         try:
             status = path.stat()
-            digest = _hash(path) if path.is_file() else ""
+            digest = hash_file(path) if path.is_file() else ""
         except OSError as error:
             return Entry(0, 0, "", problem=f"{path}: {error.strerror or error}")
         try:
@@ -104,8 +104,3 @@ def _read_entry(words: dict[str, Any]) -> Entry:
     if [type(value) for value in values] != kinds or not all(isinstance(remark, str) for remark in entry.remarks):
         raise TypeError
     return entry
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -4,11 +4,14 @@ Rethinking FID: Towards a Better Evaluation Metric for Image Generation. Jayasum
 Chakrabarti, Kumar. 2024. https://arxiv.org/abs/2401.09603
 """
 
+from functools import partial
+
 import torch
 from torch import Generator, Tensor
 
+from diptych.metrics.bootstrap import resample_weights
 from diptych.metrics.extractor import FeatureMetric
-from diptych.metrics.kid import draw_weights
+from diptych.metrics.kid import Kernels
 from diptych.metrics.network import get_network
 from diptych.metrics.transformer import CLIP
 
@@ -21,7 +24,7 @@ def measure_mmd(first: Tensor, second: Tensor) -> float:
     The estimate of smallest variance, as in the paper's code: an image is also compared with itself.
     """
     kernels = _compare_all(first, second)
-    return float(_combine(kernels, *(torch.ones(len(part), dtype=torch.float64) for part in (first, second))))
+    return float(_combine(*kernels, *(torch.ones(len(part), dtype=torch.float64) for part in (first, second))))
 
 
 class CLIPDiscrepancy(FeatureMetric):
@@ -43,14 +46,10 @@ class CLIPDiscrepancy(FeatureMetric):
     def find_deviation(self, rows: Tensor, reals: Tensor, random: Generator) -> float:
         """Return the bootstrap's deviation, which weighs the kernel's values instead of computing them again."""
         kernels = _compare_all(rows, reals)
-        values = [
-            _combine(kernels, *(draw_weights(len(features), random) for features in (rows, reals)))
-            for _ in range(self.resamples)
-        ]
-        return float(torch.stack(values).std())
+        return resample_weights(partial(_combine, *kernels), kernels[2].shape, self.resamples, random)
 
 
-def _compare_all(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _compare_all(first: Tensor, second: Tensor) -> Kernels:
     """Return the kernel's values within the sets and between them."""
     x, y = first.double(), second.double()
     return _compare(x, x), _compare(y, y), _compare(x, y)
@@ -60,8 +59,7 @@ def _compare(x: Tensor, y: Tensor) -> Tensor:
     return torch.exp(-torch.cdist(x, y).square() / (2 * _SIGMA**2))
 
 
-def _combine(kernels: tuple[Tensor, Tensor, Tensor], weights: Tensor, others: Tensor) -> Tensor:
+def _combine(within: Tensor, other: Tensor, between: Tensor, weights: Tensor, others: Tensor) -> Tensor:
     """Return the estimate in which each sample counts as often as its weight says."""
     x, y = weights / weights.sum(), others / others.sum()
-    within, other, between = kernels
     return _SCALE * (x @ within @ x + y @ other @ y - 2 * (x @ between @ y))

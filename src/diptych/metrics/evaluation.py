@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from diptych.metrics.evaluation_data import EvaluationData, Source, spread
 from diptych.metrics.faults import blur
 from diptych.metrics.metric import RGB, Batch, Metric, Need, Score
 from diptych.metrics.protocol import PROTOCOLS, Protocol
-from diptych.metrics.statistics import hash_files, keep_rows, recall_rows
+from diptych.metrics.statistics import keep_rows, recall_rows
 
 Scores = dict[str, Score]
 
@@ -29,12 +30,15 @@ class Evaluation:
     columns: dict[str, Scores]
     metrics: Sequence[Metric]
     classifier: DomainClassifier | None
-    images: int
-    names: Mapping[str, str]
-    reals: Sequence[Path] = ()
+    data: EvaluationData
     protocol: Protocol = PROTOCOLS["default"]
     badness: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
     """How bad each output is, N, by column and metric, where a metric says something of single images."""
+
+    @property
+    def images(self) -> int:
+        """How many images were translated."""
+        return len(self.data.test["a"])
 
 
 def evaluate(
@@ -58,18 +62,17 @@ def evaluate(
     if classifier is None and any("classifier" in metric.needs for metric in metrics):
         classifier = data.train_classifier()
     judge = _Judge(data, metrics, classifier, protocol, intervals)
-    columns, badness = {}, {}
-    for title, source in sources.items():
-        columns[title], badness[title] = judge.measure(source), judge.badness
+    measured = {title: judge.measure(source) for title, source in sources.items()}
     if anchors:
         if data.alike:
-            columns["copying"] = judge.measure(Source(lambda chunk: chunk.inputs))
-            columns["blurring"] = judge.measure(Source(lambda chunk: blur(chunk.inputs)))
+            measured["copying"] = judge.measure(Source(lambda chunk: chunk.inputs))
+            measured["blurring"] = judge.measure(Source(lambda chunk: blur(chunk.inputs)))
         if data.train.get("b"):  # nobody is expected to pass it
-            columns["real_train_b"] = judge.measure_set(spread(data.train["b"]), {"reals"})
-        columns["real_test_b"] = judge.measure_set(data.test["b"], set())
-    count = len(data.test["a"])
-    return Evaluation(columns, metrics, classifier, count, data.names, data.real_paths, protocol, badness)
+            measured["real_train_b"] = judge.measure_set(spread(data.train["b"]), {"reals"})
+        measured["real_test_b"] = judge.measure_set(data.test["b"], set())
+    columns = {title: found.scores for title, found in measured.items()}
+    badness = {title: found.badness for title, found in measured.items()}
+    return Evaluation(columns, metrics, classifier, data, protocol, badness)
 
 
 def find_available(aligned: bool, alike: bool, back: bool) -> set[Need]:
@@ -82,6 +85,13 @@ def find_available(aligned: bool, alike: bool, back: bool) -> set[Need]:
 def list_scores(metrics: Iterable[Metric], available: set[Need]) -> list[str]:
     """Return the names of the metrics for which there is what they need."""
     return [metric.name for metric in metrics if metric.needs <= available]
+
+
+class _Measured(NamedTuple):
+    """What was measured of a column: its scores, and how bad each image is by metrics that say that."""
+
+    scores: Scores
+    badness: dict[str, Tensor]
 
 
 class _Judge:
@@ -100,7 +110,6 @@ class _Judge:
         self.always: set[Need] = {"classifier"} if classifier else set()
         self.always.update(["rgb"] if data.channels["b"] in RGB else [])
         needing = [metric for metric in metrics if "reals" in metric.needs and self._can(metric)]
-        self.badness: dict[str, Tensor] = {}
         known = {metric.name: rows for metric in needing if (rows := self._recall(metric)) is not None}
         batches = (Batch(images, classifier=classifier) for images in data.read("b", data.real_paths))
         others = [metric for metric in needing if metric.name not in known]
@@ -110,14 +119,14 @@ class _Judge:
             if about := self._say_what(metric):
                 keep_rows(about, self.reals[metric.name])
 
-    def measure(self, source: Source) -> Scores:
+    def measure(self, source: Source) -> _Measured:
         """Return the scores of outputs, by what is known of them."""
         if source.make is None:
             return self.measure_set(source.images, {"reals"})
         found = find_available(self.data.aligned, self.data.alike, source.back is not None)
         return self._score(self._translate(source), len(self.data.test["a"]) * self.protocol.samples, found)
 
-    def measure_set(self, paths: Sequence[Path], available: set[Need]) -> Scores:
+    def measure_set(self, paths: Sequence[Path], available: set[Need]) -> _Measured:
         """Return the scores of images of B, real or not."""
         batches = (Batch(images, classifier=self.classifier) for images in self.data.read("b", paths))
         return self._score(batches, len(paths), available)
@@ -139,22 +148,26 @@ class _Judge:
         network = metric.describe_network()
         if not (network and self.data.prepared):
             return {}
-        images = hash_files(self.data.real_paths)
-        return {"images": images, "prepared": self.data.prepared, "metric": metric.name, "network": network}
+        return {
+            "images": self.data.reals_hash,
+            "prepared": self.data.prepared,
+            "metric": metric.name,
+            "network": network,
+        }
 
     def _can(self, metric: Metric) -> bool:
         return metric.needs & {"classifier", "rgb"} <= self.always
 
-    def _score(self, batches: Iterable[Batch], total: int, available: set[Need]) -> Scores:
+    def _score(self, batches: Iterable[Batch], total: int, available: set[Need]) -> _Measured:
         fitting = {metric.name: metric for metric in self.metrics if metric.needs <= available | self.always}
         rows = _describe(batches, total, {name: metric.describe for name, metric in fitting.items()})
         none = torch.empty(0)
-        found = {name: metric.rate(rows[name]) for name, metric in fitting.items()}
-        self.badness = {name: rated for name, rated in found.items() if rated is not None}
-        return {
+        scores = {
             name: metric.score(rows[name], self.reals.get(name, none), self.intervals)
             for name, metric in fitting.items()
         }
+        badness = {name: metric.rate(rows[name]) for name, metric in fitting.items()}
+        return _Measured(scores, {name: rated for name, rated in badness.items() if rated is not None})
 
 
 def _describe(

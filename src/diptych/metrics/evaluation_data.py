@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from diptych.metrics.domain_classifier import DomainClassifier, shrink, train_classifier
+from diptych.metrics.statistics import hash_files
 
 Load = Callable[[str, Sequence[Path]], Tensor]
 _TRAIN_LIMIT = 1000  # training images that the classifier and the floor look at, so that large sets stay affordable
@@ -59,6 +60,11 @@ class EvaluationData:
     def real_paths(self) -> Sequence[Path]:
         """The images of B that distances are to."""
         return self.reals or self.test["b"]
+
+    @cached_property
+    def reals_hash(self) -> str:
+        """By which the images that distances are to are known, wherever they lie."""
+        return hash_files(self.real_paths)
 
     @cached_property
     def aligned(self) -> bool:

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from diptych.errors import UserError
-from diptych.metrics.extractor import Extractor, resize_clean
-from diptych.metrics.network import AtURL, OnHub, require
+from diptych.metrics.extractor import Extractor, FeatureMetric, resize_clean
+from diptych.metrics.network import AtURL, OnHub, get_network, require
 
 _SIDE = 299
 _SMALLEST = 75  # below, Inception's layers have nothing left
@@ -49,6 +49,18 @@ class Inception(Extractor):
             resized = F.interpolate(pixels.float(), size=(_SIDE, _SIDE), mode="bilinear", align_corners=False)
             return self.trunk(resized / 127.5 - 1)  # pytorch-fid's range
         return self.trunk((resize_clean(pixels, _SIDE) - 128) / 128)  # what the network does after its own resizing
+
+
+class InceptionMetric(FeatureMetric):
+    """Of its features; `resize` is `tf` (torch-fidelity), `torch` (pytorch-fid) or `clean` (clean-fid)."""
+
+    def __init__(self, resize: str = "tf", weights: str | None = None) -> None:
+        super().__init__(weights)
+        self.resize = resize
+
+    @property
+    def extractor(self) -> Inception:
+        return get_network(Inception, self.resize, self.weights)
 
 
 class ArtInception(Extractor):

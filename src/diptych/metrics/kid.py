@@ -6,10 +6,12 @@ https://arxiv.org/abs/1801.01401
 """
 
 from abc import abstractmethod
+from functools import partial
 
 import torch
 from torch import Generator, Tensor
 
+from diptych.metrics.bootstrap import resample_weights
 from diptych.metrics.metric import Batch, Metric
 
 Kernels = tuple[Tensor, Tensor, Tensor]
@@ -17,8 +19,7 @@ Kernels = tuple[Tensor, Tensor, Tensor]
 
 def measure_kid(first: Tensor, second: Tensor) -> float:
     """Return the distance of M×d and N×d features: about 0 for alike sets, or a little below."""
-    weights = [features.new_ones(len(features), dtype=torch.float64) for features in (first, second)]
-    return _combine(*compare_all(first, second), *weights)
+    return combine_kernels(compare_all(first, second))
 
 
 class KernelDistance(Metric):
@@ -40,11 +41,14 @@ class KernelDistance(Metric):
         return resample(compare_all(rows, reals), self.resamples, random)
 
 
+def combine_kernels(kernels: Kernels) -> float:
+    """Return the distance of sets of which the kernel's values are known."""
+    return float(_combine(*kernels, *(torch.ones(count, dtype=torch.float64) for count in kernels[2].shape)))
+
+
 def resample(kernels: Kernels, times: int, random: Generator) -> float:
     """Return the bootstrap's deviation, which weighs the kernel's values instead of computing them again."""
-    counts = kernels[2].shape
-    values = [_combine(*kernels, *(draw_weights(count, random) for count in counts)) for _ in range(times)]
-    return float(torch.tensor(values).std())
+    return resample_weights(partial(_combine, *kernels), kernels[2].shape, times, random)
 
 
 def compare_all(first: Tensor, second: Tensor) -> Kernels:
@@ -57,9 +61,9 @@ def _compare(x: Tensor, y: Tensor) -> Tensor:
     return (x @ y.T / x.shape[1] + 1) ** 3
 
 
-def _combine(within: Tensor, other: Tensor, between: Tensor, weights: Tensor, others: Tensor) -> float:
+def _combine(within: Tensor, other: Tensor, between: Tensor, weights: Tensor, others: Tensor) -> Tensor:
     """Return the estimate in which each sample counts as often as its weight says."""
-    return float(
+    return (
         _average_pairs(within, weights)
         + _average_pairs(other, others)
         - 2 * (weights @ between @ others) / (weights.sum() * others.sum())
@@ -68,8 +72,3 @@ def _combine(within: Tensor, other: Tensor, between: Tensor, weights: Tensor, ot
 
 def _average_pairs(kernel: Tensor, weights: Tensor) -> Tensor:
     return weights @ kernel @ weights / (weights.sum().square() - weights.square().sum()).clamp_min(1)
-
-
-def draw_weights(count: int, random: Generator) -> Tensor:
-    """Return how often each of so many samples is drawn, with replacement."""
-    return torch.bincount(torch.randint(count, (count,), generator=random), minlength=count).double()

@@ -4,9 +4,8 @@ Wasserstein Barycenter and its Application to Texture Mixing. Rabin, Peyré, Del
 Colours are CIELAB's (CIE 1976), in which distances are about as the eye sees them.
 """
 
-import torch
 from kornia.color import rgb_to_lab
-from torch import Generator, Tensor
+from torch import Tensor
 
 from diptych.images import to_unit
 from diptych.metrics.metric import Batch, Metric, Score
@@ -29,9 +28,8 @@ class LabHistogram(Metric):
     def describe(self, batch: Batch) -> Tensor:
         """Return colours of each image, N×P×3."""
         images = batch.outputs.float().flatten(2).expand(-1, 3, -1)
-        count = max(1, min(_PIXELS, _PIXELS_OF_ALL // max(1, batch.total)))
-        places = [_draw_places(images.shape[2], batch.first + number, count) for number in range(len(images))]
-        chosen = images.gather(2, torch.stack(places)[:, None].expand(-1, 3, -1).to(images.device))
+        places = batch.draw_places(images.shape[2], _PIXELS, _PIXELS_OF_ALL)
+        chosen = images.gather(2, places[:, None].expand(-1, 3, -1).to(images.device))
         return rgb_to_lab(to_unit(chosen)[..., None])[..., 0].transpose(1, 2)
 
     def compare(self, rows: Tensor, reals: Tensor) -> float:
@@ -45,7 +43,3 @@ class LabHistogram(Metric):
 def _measure(rows: Tensor, reals: Tensor) -> Sliced:
     found = measure_sliced(rows.flatten(0, 1), reals.flatten(0, 1), draw_directions(3, _DIRECTIONS), order=1)
     return found.average_groups(len(rows), len(reals))
-
-
-def _draw_places(places: int, number: int, count: int) -> Tensor:
-    return torch.randint(places, (count,), generator=Generator().manual_seed(number))

@@ -8,13 +8,14 @@ https://arxiv.org/abs/2002.09797
 
 import math
 from abc import abstractmethod
+from functools import partial
 
 import torch
 from torch import Generator, Tensor
 
+from diptych.metrics.bootstrap import resample_weights
 from diptych.metrics.extractor import FeatureMetric
 from diptych.metrics.inception import VGG16
-from diptych.metrics.kid import draw_weights
 from diptych.metrics.network import get_network
 
 
@@ -48,10 +49,7 @@ class ManifoldMetric(FeatureMetric):
         if min(len(rows), len(reals)) <= self.neighbours:
             return math.nan
         inside = self.find_inside(rows, reals).double()
-        values = [
-            self.combine(inside, *(draw_weights(side, random) for side in inside.shape)) for _ in range(self.resamples)
-        ]
-        return float(torch.stack(values).std())
+        return resample_weights(partial(self.combine, inside), inside.shape, self.resamples, random)
 
     def find_inside(self, rows: Tensor, reals: Tensor) -> Tensor:
         """Return which outputs lie in the balls of which real images, N×M."""

@@ -46,6 +46,16 @@ class Batch:
             self._seen[extractor] = extractor(self.outputs)
         return self._seen[extractor]
 
+    def draw_places(self, places: int, each: int, whole: int) -> Tensor:
+        """Return random places of each output by its number, N×P: so many of each, and at most `whole` of all.
+
+        Which they are depends on nothing but the output's number, however the outputs are cut into batches.
+        """
+        count = max(1, min(each, whole // max(1, self.total)))
+        numbers = range(self.first, self.first + len(self.outputs))
+        drawn = [torch.randint(places, (count,), generator=Generator().manual_seed(number)) for number in numbers]
+        return torch.stack(drawn)
+
 
 @dataclass(frozen=True)
 class Score:

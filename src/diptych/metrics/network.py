@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property
-from hashlib import file_digest
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -15,6 +14,7 @@ from torch import Tensor
 from torch.hub import download_url_to_file, get_dir
 
 from diptych.errors import DataError, MachineError, name_reason
+from diptych.files import hash_file
 from diptych.networks.saved import read_state
 
 T = TypeVar("T")
@@ -103,8 +103,7 @@ class Network:
     @cached_property
     def sha256(self) -> str:
         """The hash of the weights' file."""
-        with self.path.open("rb") as file:
-            return file_digest(file, "sha256").hexdigest()
+        return hash_file(self.path)
 
     def fill(self, make: Callable[[dict[str, Tensor]], T]) -> T:
         """Return what `make` makes of the weights; `DataError` where they are not those of the network."""

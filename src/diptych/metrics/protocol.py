@@ -1,14 +1,14 @@
 """Protocols: what a number of a paper depends on beside the translator, under a name that is printed with it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from inspect import signature
 from typing import Any, Literal
 
 from diptych.arguments import suggest
 from diptych.errors import UserError
 from diptych.metrics.metric import Metric
-from diptych.metrics.registry import DEFAULT, list_metrics
+from diptych.metrics.registry import DEFAULT, find_metric
 
 Reals = Literal["test", "train", "train+test"]
 
@@ -34,13 +34,13 @@ class Protocol:
 
     def make_metrics(self, arguments: Mapping[str, Mapping[str, Any]] | None = None) -> list[Metric]:
         """Build the metrics; `arguments`, for instance files of weights, come on top of the protocol's."""
-        known, more = list_metrics(), arguments or {}
+        more = arguments or {}
         if unused := [name for name in more if name not in self.metrics]:
             raise UserError(f"{unused[0]} is not measured{suggest(unused[0], list(self.metrics))}")
         for name, given in more.items():
-            if "weights" in given and "weights" not in signature(known[name]).parameters:
+            if "weights" in given and "weights" not in signature(find_metric(name)).parameters:
                 raise UserError(f"{name} looks with no network and takes no weights")
-        return [known[name](**{**given, **more.get(name, {})}) for name, given in self.metrics.items()]
+        return [find_metric(name)(**{**given, **more.get(name, {})}) for name, given in self.metrics.items()]
 
     def describe(self) -> dict[str, Any]:
         """Return what two numbers must agree in to stand side by side."""
@@ -146,9 +146,6 @@ def find_protocol(name: str) -> Protocol:
 
 def choose_metrics(names: list[str], protocol: Protocol) -> Protocol:
     """Return the protocol with other metrics, which is then no longer that of its name alone."""
-    known = list_metrics()
     for name in names:
-        if name not in known:
-            raise UserError(f"there is no metric {name}{suggest(name, list(known))}; there are {', '.join(known)}")
-    chosen = {name: protocol.metrics.get(name, {}) for name in names}
-    return Protocol(**{**vars(protocol), "metrics": chosen})
+        find_metric(name)
+    return replace(protocol, metrics={name: protocol.metrics.get(name, {}) for name in names})

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from diptych.metrics.kid import compare_all, measure_kid, resample
+from diptych.metrics.kid import combine_kernels, compare_all, measure_kid, resample
 from diptych.metrics.metric import Batch, Metric
 from diptych.metrics.mind import measure_mind
 from diptych.metrics.sliced import average_sliced
@@ -72,7 +72,7 @@ class KidRandom(_RandomMetric):
         """Return the deviation over other images and other networks."""
         kernels = [compare_all(*pair) for pair in _split(rows, reals)]
         within, other, between = (sum(found) / len(SEEDS) for found in zip(*kernels, strict=True))
-        spread = _find_spread([measure_kid(*pair) for pair in _split(rows, reals)])
+        spread = _find_spread([combine_kernels(one) for one in kernels])
         return float((resample((within, other, between), self.resamples, random) ** 2 + spread**2) ** 0.5)
 
 

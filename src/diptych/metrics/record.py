@@ -15,7 +15,6 @@ import diptych
 from diptych.errors import FileError, UserError, name_reason
 from diptych.metrics.evaluation import TRANSLATED, Evaluation
 from diptych.metrics.metric import Score
-from diptych.metrics.statistics import hash_files
 
 Record = dict[str, Any]
 _LIBRARIES = ("torchmetrics", "torch-fidelity", "timm")
@@ -23,15 +22,16 @@ _LIBRARIES = ("torchmetrics", "torch-fidelity", "timm")
 
 def make_record(evaluation: Evaluation) -> Record:
     """Return all that a number's reader must know, as plain data."""
+    data = evaluation.data
     return {
         "protocol": evaluation.protocol.describe(),
         "images": evaluation.images,
-        "reals": {"images": len(evaluation.reals), "sha256": hash_files(evaluation.reals)},
+        "reals": {"images": len(data.real_paths), "sha256": data.reals_hash},
         "seed": 0,
         "versions": _find_versions(),
         "metrics": {
             metric.name: {
-                "title": metric.title.format(**evaluation.names),
+                "title": metric.title.format(**data.names),
                 "unit": metric.unit,
                 "form": metric.form,
                 "higher_is_better": metric.higher_is_better,
@@ -39,7 +39,7 @@ def make_record(evaluation: Evaluation) -> Record:
             }
             for metric in evaluation.metrics
         },
-        "names": dict(evaluation.names),
+        "names": dict(data.names),
         "columns": {
             column: {name: score_to_dict(score) for name, score in scores.items()}
             for column, scores in evaluation.columns.items()

@@ -36,11 +36,15 @@ def list_metrics() -> dict[str, type[Metric]]:
 
 def make_metrics(names: Iterable[str]) -> list[Metric]:
     """Return the metrics of these names, as they are without further arguments; `UserError` where there is none."""
+    return [find_metric(name)() for name in dict.fromkeys(names)]
+
+
+def find_metric(name: str) -> type[Metric]:
+    """Return the metric of a name; `UserError` where there is none."""
     known = list_metrics()
-    for name in (names := list(dict.fromkeys(names))):
-        if name not in known:
-            raise UserError(f"there is no metric {name}{suggest(name, list(known))}; there are {', '.join(known)}")
-    return [known[name]() for name in names]
+    if name not in known:
+        raise UserError(f"there is no metric {name}{suggest(name, list(known))}; there are {', '.join(known)}")
+    return known[name]
 
 
 def list_symptoms() -> dict[str, Symptom]:

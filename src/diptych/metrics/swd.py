@@ -6,7 +6,7 @@ section 5. https://arxiv.org/abs/1710.10196
 
 import torch
 import torch.nn.functional as F
-from torch import Generator, Tensor
+from torch import Tensor
 
 from diptych.metrics.metric import Batch, Metric, Score
 from diptych.metrics.sliced import Sliced, average_sliced, draw_directions, measure_sliced
@@ -31,8 +31,7 @@ class SlicedWasserstein(Metric):
         """Return patches of every level, the finest first: N×L×P×C×49."""
         levels = make_pyramid(batch.outputs.float())
         self.sides = [str(min(level.shape[-2:])) for level in levels]
-        count = max(1, min(_PATCHES, _PATCHES_OF_ALL // max(1, batch.total)))
-        return torch.stack([_draw_patches(level, batch.first, count) for level in levels], 1)
+        return torch.stack([_draw_patches(level, batch) for level in levels], 1)
 
     def compare(self, rows: Tensor, reals: Tensor) -> float:
         return self.score(rows, reals).value
@@ -87,16 +86,11 @@ def _smooth(images: Tensor) -> Tensor:
     return F.conv2d(F.pad(images, (2, 2, 2, 2), mode="reflect"), kernel, groups=images.shape[1])
 
 
-def _draw_patches(images: Tensor, first: int, count: int) -> Tensor:
-    """Return random patches of each image, N×P×C×49, by its number; small images are extended to hold one."""
+def _draw_patches(images: Tensor, batch: Batch) -> Tensor:
+    """Return random patches of a level of each image, N×P×C×49; small images are extended to hold one."""
     short = [max(0, _PATCH - side) for side in images.shape[-2:]]
     images = F.pad(images, (0, short[1], 0, short[0]), mode="replicate")
     windows = images.unfold(2, _PATCH, 1).unfold(3, _PATCH, 1)
     rows, columns = windows.shape[2:4]
-    numbers = torch.arange(len(images))
-    places = torch.stack([_draw_places(rows * columns, first + int(number), count) for number in numbers])
-    return windows[numbers[:, None], :, places // columns, places % columns].flatten(3)
-
-
-def _draw_places(places: int, number: int, count: int) -> Tensor:
-    return torch.randint(places, (count,), generator=Generator().manual_seed(number))
+    places = batch.draw_places(rows * columns, _PATCHES, _PATCHES_OF_ALL)
+    return windows[torch.arange(len(images))[:, None], :, places // columns, places % columns].flatten(3)

@@ -24,7 +24,7 @@ _CAPTION = (
 
 def make_table(evaluation: Evaluation, title: str) -> Table:
     """Return a table with a row for each metric that was measured."""
-    names = evaluation.names
+    names = evaluation.data.names
     columns = {name: scores for name, scores in evaluation.columns.items() if scores}
     table = Table(title=Text(f"{title}, {evaluation.images} test images"))
     table.add_column("")

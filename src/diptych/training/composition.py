@@ -33,7 +33,7 @@ def guard(loader: Any, container: Any, config: Any, look: Callable[..., Any]) ->
     resolution = Resolution()
     loader.load_configuration = checked(loader.load_configuration, config.to_container, resolution.begin)
     container.resolve_parse_tree = resolution.bounded(container.resolve_parse_tree)
-    config.load = without_aliases(config.load)
+    config.load = bounding_aliases(config.load)
     config.save = without_sweeps(config.save)
     resolvers: dict[str, Callable[..., Any]] = {
         **{word: partial(call_late, "machine", word) for word in ("choose_precision", "is_wandb_offline")},
@@ -77,7 +77,7 @@ def checked(load: Callable[..., Any], to_plain: Callable[[Any], Any], begin: Cal
     return compose
 
 
-def without_aliases(load: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def bounding_aliases(load: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """Return OmegaConf's way to read a YAML file or its path; `UserError` where aliases make too much of it.
 
     Each doubles what it repeats, and so on: a few lines become more than memory holds.
